@@ -1,0 +1,1 @@
+"""Section 1: a multilayer perceptron from scratch in NumPy."""

@@ -1,0 +1,127 @@
+"""What all scripts share on the command line: their flags, and how they end."""
+
+import argparse
+import errno
+import math
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from shared_utils.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# What a person can mend from outside: a full or read-only disc, a missing permission, a wrong path.
+_MENDABLE = {
+    errno.ENOSPC: "free some space, or choose another folder",
+    errno.EDQUOT: "free some space, or choose another folder",
+    errno.EFBIG: "raise the file-size limit, or choose another folder",
+    errno.EACCES: "choose a folder that you may write, or change its permissions",
+    errno.EPERM: "choose a folder that you may write, or change its permissions",
+    errno.EROFS: "choose a folder on a disc that can be written",
+    errno.ENOTDIR: "choose a path that leads through folders only",
+    errno.ENAMETOOLONG: "choose a shorter path",
+}
+
+
+def positive_int(text: str) -> int:
+    """Read a whole number of at least 1 (an argparse type)."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
+    return value
+
+
+def non_negative_int(text: str) -> int:
+    """Read a whole number of at least 0 (an argparse type)."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"must not be negative, not {value}")
+    return value
+
+
+def positive_float(text: str) -> float:
+    """Read a finite number above 0 (an argparse type)."""
+    value = float(text)
+    if not (value > 0 and math.isfinite(value)):
+        raise argparse.ArgumentTypeError(f"must be a finite number above 0, not {text}")
+    return value
+
+
+def add_shared_flags(parser: argparse.ArgumentParser, runs_dir: Path, **defaults) -> None:
+    """Add the flags that all scripts share, each described once, here.
+
+    `--seed`, `--runs-dir`, `--quick` and `--no-show` are always there; any of the others is added
+    when its default is given (`epochs=20`). A default of None needs the words that `--help` shall
+    say instead: pass a pair, `lr=(None, "0.1 for relu, 0.3 for sigmoid")`.
+    """
+    data_dir = Path(os.environ.get("DL_DATA_DIR", ROOT / "data"))
+    flags = {
+        "epochs": {"type": positive_int, "help": "passes over the training set"},
+        "batch_size": {"type": positive_int, "help": "samples in a training step"},
+        "lr": {"type": positive_float, "help": "learning rate"},
+        "seeds": {"type": positive_int, "help": "repeat with this many seeds, from --seed upwards"},
+        "dataset": {
+            "choices": ["auto", "mnist", "digits"],
+            "help": "auto: MNIST where it is on disk or can be downloaded, else scikit-learn's "
+            "small digits",
+        },
+        "data_dir": {"type": Path, "help": "folder of the data sets (variable DL_DATA_DIR)"},
+        "limit": {"type": positive_int, "help": "use at most this many training samples"},
+        "seed": {"type": non_negative_int, "help": "seeds everything that is random"},
+        "runs_dir": {"type": Path, "help": "where the run's folder is made"},
+    }
+    if "dataset" in defaults:
+        defaults["data_dir"] = data_dir
+    defaults = defaults | {"seed": 0, "runs_dir": runs_dir}
+    for name, default in defaults.items():
+        default, words = default if isinstance(default, tuple) else (default, "%(default)s")
+        options = flags[name] | {"help": f"{flags[name]['help']} (default: {words})"}
+        parser.add_argument("--" + name.replace("_", "-"), default=default, **options)
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="a small run with every output, in under a minute (default: off)",
+    )
+    parser.add_argument(
+        "--no-show", action="store_true", help="save figures, open no windows (default: off)"
+    )
+
+
+def parse_args(
+    parser: argparse.ArgumentParser, argv: list[str] | None, quick: dict
+) -> argparse.Namespace:
+    """Parse `argv`; with `--quick`, `quick` holds the defaults: explicit flags still win."""
+    args = parser.parse_args(argv)
+    if args.quick:
+        parser.set_defaults(**quick)
+        args = parser.parse_args(argv)
+    return args
+
+
+def start(main: Callable[[], object]) -> None:
+    """Run a script's `main` and end the process: whatever a user can mend is one line on stderr.
+
+    Exit status: 0 for success, 2 for what the user can mend, 130 after Ctrl-C. Any other exception
+    is a bug of ours and keeps its traceback.
+    """
+    try:
+        main()
+    except UserError as error:
+        _exit(2, f"error: {error}")
+    except BrokenPipeError:  # the reader of our output (head, less) has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in _MENDABLE:
+            raise
+        where = f": {error.filename}" if error.filename else ""
+        _exit(2, f"error: {error.strerror}{where}: {_MENDABLE[error.errno]}")
+    except KeyboardInterrupt:
+        _exit(130, "interrupted: the files written so far are kept")
+
+
+def _exit(status: int, line: str) -> None:
+    print(f"\n{line}", file=sys.stderr)
+    sys.exit(status)

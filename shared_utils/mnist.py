@@ -1,0 +1,185 @@
+"""MNIST's four files: read from disk with suspicion, or fetched once from OpenML.
+
+The files are the original ones (LeCun, Cortes and Burges) in the IDX format: a magic number, the
+sizes as big-endian 32-bit integers, then one byte per value. Whatever their source, they must have
+the published sizes and MD5 digests, so a damaged or foreign file can never be trained on.
+"""
+
+import gzip
+import hashlib
+import socket
+import struct
+import tempfile
+import threading
+import urllib.request
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from shared_utils.errors import UserError
+from shared_utils.runs import write_atomically
+
+# file name: (shape, MD5 of the unzipped file)
+FILES = {
+    "train-images-idx3-ubyte": ((60000, 28, 28), "6bbc9ace898e44ae57da46a324031adb"),
+    "train-labels-idx1-ubyte": ((60000,), "a25bea736e30d166cdddb491f175f624"),
+    "t10k-images-idx3-ubyte": ((10000, 28, 28), "2646ac647ad5339dbf082846283269ea"),
+    "t10k-labels-idx1-ubyte": ((10000,), "27ae3e4e09519cfbb04c329615203637"),
+}
+
+SECONDS_TO_FIRST_ANSWER = 9.0  # after that, the network is taken to be absent
+
+
+class DownloadError(Exception):
+    """OpenML could not be reached or did not deliver; the text says why."""
+
+
+def raw_folder(data_dir: Path) -> Path:
+    """Return the folder of the IDX files below `data_dir`, in the layout of torchvision."""
+    return Path(data_dir) / "MNIST" / "raw"
+
+
+def encode_idx(array: np.ndarray) -> bytes:
+    """Return a uint8 array as the bytes of an IDX file."""
+    magic = 0x0800 | array.ndim  # 0x08: unsigned bytes
+    return struct.pack(f">{1 + array.ndim}I", magic, *array.shape) + array.tobytes()
+
+
+def read_idx(path: Path, shape: tuple[int, ...], md5: str) -> np.ndarray:
+    """Return the uint8 array of `shape` that the IDX file at `path` (gzipped or not) holds.
+
+    Never more bytes are read than `shape` needs, whatever the header or a gzip stream may claim.
+    Raises UserError, naming the file, when it is truncated, corrupt, of another shape, or when its
+    content does not have the digest `md5`.
+    """
+    remedy = "delete it and fetch it again"
+    size = 4 + 4 * len(shape) + int(np.prod(shape))
+    opener = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opener(path, "rb") as file:
+            content = file.read(size + 1)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UserError(f"{path} is truncated or corrupt ({error}): {remedy}") from error
+    header = encode_idx(np.empty(shape, np.uint8))[: 4 + 4 * len(shape)]
+    if not content.startswith(header):
+        raise UserError(f"{path} is not the IDX file of {_by(shape)} bytes expected: {remedy}")
+    if len(content) != size:
+        kind = "longer" if len(content) > size else "shorter"
+        raise UserError(f"{path} is {kind} than its header says ({_by(shape)}): {remedy}")
+    if hashlib.md5(content).hexdigest() != md5:
+        raise UserError(f"{path} does not have the published MD5 digest {md5}: {remedy}")
+    return np.frombuffer(content, np.uint8, offset=len(header)).reshape(shape)
+
+
+def read_local(data_dir: Path) -> dict[str, np.ndarray] | None:
+    """Return MNIST's arrays by file name from `data_dir`, or None when a file is not there."""
+    found = {}
+    for name in FILES:
+        candidates = [raw_folder(data_dir) / name, raw_folder(data_dir) / f"{name}.gz"]
+        found[name] = next((path for path in candidates if path.is_file()), None)
+    if None in found.values():
+        return None
+    return {name: read_idx(path, *FILES[name]) for name, path in found.items()}
+
+
+def download(data_dir: Path) -> dict[str, np.ndarray]:
+    """Fetch MNIST from OpenML, keep it under `data_dir` as IDX files, and return the arrays.
+
+    Raises DownloadError without a network, UserError when what arrives is not MNIST.
+    """
+    raw_folder(data_dir).mkdir(parents=True, exist_ok=True)  # a folder that cannot be: say so first
+    images, labels = _fetch_openml()
+    train = len(labels) - FILES["t10k-labels-idx1-ubyte"][0][0]
+    parts = [images[:train], labels[:train], images[train:], labels[train:]]
+    arrays = dict(zip(FILES, parts, strict=True))
+    contents = {name: encode_idx(array) for name, array in arrays.items()}
+    for name, content in contents.items():
+        if hashlib.md5(content).hexdigest() != FILES[name][1]:
+            raise UserError(f"OpenML's {name} does not have MNIST's published digest: try later")
+    for name, content in contents.items():
+        write_atomically(raw_folder(data_dir) / name, content)
+    return arrays
+
+
+def _fetch_openml() -> tuple[np.ndarray, np.ndarray]:
+    """Return MNIST's 70,000 images and labels as uint8, by scikit-learn's `fetch_openml`.
+
+    It runs in a thread because a name server or a firewall that swallows packets can keep a socket
+    waiting far longer than a person would: no answer in time counts as no network.
+    """
+    from sklearn.datasets import fetch_openml
+
+    answered, outcome = threading.Event(), {}
+
+    def fetch() -> None:
+        try:
+            with tempfile.TemporaryDirectory() as cache:
+                # The pandas parser: the pure-Python one takes gigabytes and half a minute.
+                x, y = fetch_openml(
+                    "mnist_784",
+                    version=1,
+                    return_X_y=True,
+                    as_frame=False,
+                    parser="pandas",
+                    data_home=cache,
+                    n_retries=1,
+                )
+            outcome["arrays"] = x.astype(np.uint8).reshape(-1, 28, 28), y.astype(np.uint8)
+        except Exception as error:  # whatever goes wrong there is told here, by the caller
+            outcome["error"] = error
+        answered.set()
+
+    patience = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(30)  # scikit-learn sets none: a stalled download would wait for ever
+    urllib.request.install_opener(urllib.request.build_opener(_ProgressBar(answered)))
+    try:
+        thread = threading.Thread(target=fetch, daemon=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # its retries: what became of them is told below
+            thread.start()
+            if not answered.wait(SECONDS_TO_FIRST_ANSWER):
+                raise DownloadError(f"no answer in {SECONDS_TO_FIRST_ANSWER:.0f} seconds")
+            thread.join()
+    finally:
+        socket.setdefaulttimeout(patience)
+        urllib.request.install_opener(None)
+    if "error" in outcome:
+        raise DownloadError(str(outcome["error"]).splitlines()[0]) from outcome["error"]
+    return outcome["arrays"]
+
+
+class _ProgressBar(urllib.request.BaseHandler):
+    """Shows the data file's progress; notes in `answered` that the network is there."""
+
+    def __init__(self, answered: threading.Event):
+        self.answered = answered
+
+    def https_response(self, request, response):
+        from tqdm import tqdm
+
+        self.answered.set()
+        if "/download/" in request.full_url:
+            length = response.headers.get("Content-Length")
+            bar = tqdm(
+                desc="MNIST from OpenML",
+                total=int(length) if length else None,
+                unit="B",
+                unit_scale=True,
+            )
+            read = response.read
+
+            def read_and_show(*size):
+                chunk = read(*size)
+                bar.update(len(chunk))
+                return chunk
+
+            response.read = read_and_show
+        return response
+
+    http_response = https_response
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))

@@ -1,0 +1,179 @@
+"""Run folders: what a run was told, what it measured, what it learned.
+
+    config.json    every argument, the data, versions, the command line
+    metrics.csv    one row an arm and epoch; no times, so that equal runs have equal bytes
+    summary.json   the results
+    *.pkl          checkpoints: plain containers, plain arrays
+
+A pickle can run any code when it is loaded, so checkpoints are read with a closed list of opcodes
+and a closed list of one thing that they may build: an array of numbers.
+"""
+
+import csv
+import json
+import os
+import pickle
+import pickletools
+import platform
+import sys
+import time
+from io import BytesIO, StringIO
+from pathlib import Path
+
+import numpy as np
+
+from shared_utils.errors import UserError
+
+_MAX_CHECKPOINT_BYTES = 2**30
+_DTYPES = ("<f4", "<f8", "<i4", "<i8", "|u1", "|b1")
+# Opcodes of plain containers, numbers, text and bytes, and of one call (STACK_GLOBAL, REDUCE) that
+# `_Unpickler.find_class` narrows to arrays. What sets attributes or imports by name is not here.
+_OPCODES = """
+    PROTO FRAME STOP MARK MEMOIZE BINGET LONG_BINGET NONE NEWTRUE NEWFALSE BININT BININT1 BININT2
+    LONG1 BINFLOAT SHORT_BINUNICODE BINUNICODE SHORT_BINBYTES BINBYTES BINBYTES8 BYTEARRAY8
+    EMPTY_LIST APPEND APPENDS EMPTY_DICT SETITEM SETITEMS EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3
+    STACK_GLOBAL REDUCE
+"""
+
+
+class RunFolder:
+    """The folder of one run. An earlier run in its place is moved aside, never overwritten."""
+
+    def __init__(self, path: Path, args: dict, data: dict):
+        """Make the folder and write `config.json` from the arguments and the data's description."""
+        self.path = Path(path)
+        self._metrics = StringIO()
+        self._writer = None
+        if self.path.is_dir() and any(self.path.iterdir()):
+            changed = time.localtime(self.path.stat().st_mtime)
+            aside = f"{self.path.name}-{time.strftime('%Y%m%d-%H%M%S', changed)}"
+            self.path.rename(_unused(self.path.with_name(aside)))
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise UserError(f"{self.path} is a file: choose another --runs-dir") from error
+        config = {
+            "command": [Path(sys.executable).name, *sys.argv],
+            "args": args,
+            "data": data,
+            "versions": {"python": platform.python_version(), "numpy": np.__version__},
+            "machine": {"platform": platform.platform(), "cpus": os.cpu_count()},
+            "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        }
+        self.write_json("config.json", config)
+
+    def log(self, **row) -> None:
+        """Append a row to `metrics.csv`; the first row's names are the header."""
+        if self._writer is None:
+            self._writer = csv.DictWriter(self._metrics, row.keys(), lineterminator="\n")
+            self._writer.writeheader()
+        self._writer.writerow(row)
+        write_atomically(self.path / "metrics.csv", self._metrics.getvalue().encode())
+
+    def write_json(self, name: str, content: dict) -> None:
+        """Write `content` as indented JSON; paths become text, NaN and infinities become null."""
+        text = json.dumps(_plain(content), indent=2, allow_nan=False)
+        write_atomically(self.path / name, (text + "\n").encode())
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write `content` to `path` so that a reader finds the old file or the new one, never a half.
+
+    The bytes go to a temporary file in the same folder, are flushed to disk, and are renamed.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def save_checkpoint(path: Path, content: dict) -> None:
+    """Write a dict of plain containers and numeric arrays as a pickle that `pickle.load` reads."""
+    buffer = BytesIO()
+    _Pickler(buffer, protocol=5).dump(content)
+    write_atomically(path, buffer.getvalue())
+
+
+def load_checkpoint(path: Path) -> dict:
+    """Read what `save_checkpoint` wrote; build nothing but plain containers and numeric arrays.
+
+    Raises UserError when the file is missing, truncated, or holds anything else.
+    """
+    path = Path(path)
+    try:
+        if path.stat().st_size > _MAX_CHECKPOINT_BYTES:
+            raise UserError(f"{path} is larger than any checkpoint of this project")
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist: train first") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    try:
+        # This pass runs nothing. It also bounds memory: every length it meets must be in the file.
+        for opcode, _, _ in pickletools.genops(content):
+            if opcode.name not in _OPCODES.split():
+                raise pickle.UnpicklingError(f"opcode {opcode.name}")
+        checkpoint = _Unpickler(BytesIO(content)).load()
+    except Exception as error:  # a damaged pickle can raise nearly anything
+        raise UserError(
+            f"{path} is not a checkpoint of this project, or is damaged ({error}): train again"
+        ) from error
+    if not isinstance(checkpoint, dict):
+        raise UserError(f"{path} is not a checkpoint of this project: it holds no dict")
+    return checkpoint
+
+
+class _Pickler(pickle.Pickler):
+    def reducer_override(self, obj):
+        """Reduce arrays and NumPy numbers to `numpy.ndarray(shape, dtype, buffer)`, all else not.
+
+        NumPy's own reduction needs objects (dtypes, `__setstate__`) that a reader must not trust.
+        """
+        if isinstance(obj, np.ndarray):
+            array = np.asarray(obj, obj.dtype.newbyteorder("<"))
+            if array.dtype.str not in _DTYPES:
+                raise TypeError(f"a checkpoint holds no arrays of {obj.dtype}")
+            return np.ndarray, (array.shape, array.dtype.str, bytearray(array.tobytes()))
+        if type(obj).__module__ != "builtins":
+            raise TypeError(f"a checkpoint holds no {type(obj).__name__}")
+        return NotImplemented
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module, name):
+        if (module, name) != ("numpy", "ndarray"):
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+        return _array
+
+
+def _array(shape, dtype, buffer):
+    """Return a writable array over `buffer`, whose size must be exactly that of `shape`."""
+    if dtype not in _DTYPES or not isinstance(buffer, bytearray):
+        raise pickle.UnpicklingError("an array of a foreign kind")
+    return np.frombuffer(buffer, dtype).reshape(shape)
+
+
+def _plain(value):
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
+
+
+def _unused(path: Path) -> Path:
+    candidates = (path.with_name(f"{path.name}-{n}") for n in range(2, 10**6))
+    return path if not path.exists() else next(c for c in candidates if not c.exists())

@@ -12,6 +12,13 @@ from shared_utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
 
+# The choices of --dataset in the sections that learn digits.
+DIGIT_DATASETS = {
+    "auto": "MNIST where it is on disk or can be downloaded, else digits",
+    "mnist": "70,000 digits, 28x28",
+    "digits": "scikit-learn's 1,797 small digits, offline",
+}
+
 # What a person can mend from outside: a full or read-only disc, a missing permission, a wrong path.
 _MENDABLE = {
     errno.ENOSPC: "free some space, or choose another folder",
@@ -49,12 +56,26 @@ def positive_float(text: str) -> float:
     return value
 
 
-def add_shared_flags(parser: argparse.ArgumentParser, runs_dir: Path, **defaults) -> None:
+def non_negative_float(text: str) -> float:
+    """Read a finite number of at least 0 (an argparse type)."""
+    value = float(text)
+    if not (value >= 0 and math.isfinite(value)):
+        raise argparse.ArgumentTypeError(f"must be a finite number of at least 0, not {text}")
+    return value
+
+
+def add_shared_flags(
+    parser: argparse.ArgumentParser,
+    runs_dir: Path,
+    datasets: dict[str, str] = DIGIT_DATASETS,
+    **defaults,
+) -> None:
     """Add the flags that all scripts share, each described once, here.
 
     `--seed`, `--runs-dir`, `--quick` and `--no-show` are always there; any of the others is added
     when its default is given (`epochs=20`). A default of None needs the words that `--help` shall
-    say instead: pass a pair, `lr=(None, "0.1 for relu, 0.3 for sigmoid")`.
+    say instead: pass a pair, `lr=(None, "0.1 for relu, 0.3 for sigmoid")`. `datasets` holds the
+    choices of `--dataset` and what each means; `--data-dir` comes with it.
     """
     data_dir = Path(os.environ.get("DL_DATA_DIR", ROOT / "data"))
     flags = {
@@ -63,9 +84,8 @@ def add_shared_flags(parser: argparse.ArgumentParser, runs_dir: Path, **defaults
         "lr": {"type": positive_float, "help": "learning rate"},
         "seeds": {"type": positive_int, "help": "repeat with this many seeds, from --seed upwards"},
         "dataset": {
-            "choices": ["auto", "mnist", "digits"],
-            "help": "auto: MNIST where it is on disk or can be downloaded, else scikit-learn's "
-            "small digits",
+            "choices": list(datasets),
+            "help": "; ".join(f"{name}: {meaning}" for name, meaning in datasets.items()),
         },
         "data_dir": {"type": Path, "help": "folder of the data sets (variable DL_DATA_DIR)"},
         "limit": {"type": positive_int, "help": "use at most this many training samples"},

@@ -21,3 +21,16 @@ def mean_std(values: list[float]) -> dict[str, float]:
     """
     std = float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
     return {"mean": float(np.mean(values)), "std": std, "n": len(values)}
+
+
+def mcnemar_p(correct_a: np.ndarray, correct_b: np.ndarray) -> float:
+    """Return the exact McNemar p-value that two classifiers are equally good on the same samples.
+
+    Only the samples that one of them gets right and the other wrong count: were both equally good,
+    each such sample would be a fair coin. Source: McNemar (1947), in its exact, binomial form.
+    """
+    from scipy.stats import binomtest
+
+    only_a = int(np.sum(correct_a & ~correct_b))
+    only_b = int(np.sum(correct_b & ~correct_a))
+    return float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0

@@ -1,0 +1,62 @@
+"""The training loop: minibatches, loss, backward, step, under a learning rate that fades out.
+
+A constant rate keeps the weights jittering around the minimum; one that falls along half a cosine
+takes large steps first and settles at the end: lr_t = lr (1 + cos(pi t / T)) / 2, for step t of T
+(Loshchilov and Hutter 2017, "SGDR", equation 5, without restarts).
+"""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from section1_mlp.functions import cross_entropy
+from section1_mlp.model import MLP
+from shared_utils.data import minibatches
+
+
+def steps_per_epoch(n: int, batch_size: int) -> int:
+    """Return how many minibatches an epoch over n samples has, the last, shorter one included."""
+    return math.ceil(n / batch_size)
+
+
+def train_steps(
+    model: MLP,
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    epochs: int,
+    batch_size: int,
+    lr: float,
+    momentum: float = 0.9,
+    weight_decay: float = 0.0,
+    rng: np.random.Generator,
+) -> Iterator[float]:
+    """Train `model` on x, y; after every step, yield the loss of its minibatch (before the step).
+
+    Raises FloatingPointError as soon as a loss is not finite.
+    """
+    step, total = 0, epochs * steps_per_epoch(len(x), batch_size)
+    for _ in range(epochs):
+        for batch in minibatches(len(x), batch_size, rng):
+            loss = model.loss(x[batch], y[batch])
+            if not math.isfinite(loss):
+                raise FloatingPointError(f"the loss became {loss} in step {step + 1} of {total}")
+            model.backward()
+            model.step(lr * (1 + math.cos(math.pi * step / total)) / 2, momentum, weight_decay)
+            step += 1
+            yield loss
+
+
+def evaluate(model: MLP, x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Return a classifier's mean cross-entropy and accuracy over all samples.
+
+    Large batches are quick and spare memory; sums, not means of means, since the last is shorter.
+    """
+    total_loss, correct = 0.0, 0
+    for start in range(0, len(x), 5000):
+        part = slice(start, start + 5000)
+        logits = model.logits(x[part])
+        total_loss += cross_entropy(logits, y[part]) * len(logits)
+        correct += int(np.sum(logits.argmax(axis=1) == y[part]))
+    return total_loss / len(x), correct / len(x)

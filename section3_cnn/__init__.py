@@ -1,0 +1,1 @@
+"""Section 3: a convolutional network from scratch in NumPy."""

@@ -1,0 +1,141 @@
+"""Layers in a chain, and the two networks of this section.
+
+The gradient of a chain of functions is the chain of their gradients, in reverse: that is all of
+backpropagation. `build_cnn` is the place where the networks are written down; every table and
+figure about them is derived from what it returns.
+"""
+
+import numpy as np
+
+from section3_cnn.layers import (
+    AvgPool2D,
+    BatchNorm2D,
+    Conv2D,
+    Dropout,
+    Flatten,
+    Layer,
+    Linear,
+    MaxPool2D,
+    ReLU,
+)
+
+IMAGE_SHAPE = (1, 28, 28)
+CLASSES = 10
+ARCHS = ("small", "deep")
+POOLS = {"max": MaxPool2D, "avg": AvgPool2D}
+
+
+class Sequential(Layer):
+    """Layers one after the other.
+
+    `names` calls them "conv1", "pool1", "conv2", ...; `params`, `grads` and `state` hold the very
+    arrays of the layers, as "conv1.W". `config` says how to build the same network again.
+    """
+
+    kind = "chain"
+
+    def __init__(self, layers: list[Layer], dtype=np.float32, config: dict | None = None):
+        super().__init__()
+        self.layers, self.dtype, self.config = list(layers), np.dtype(dtype), config or {}
+        self.names, counts = [], {}
+        for layer in self.layers:
+            counts[layer.kind] = counts.get(layer.kind, 0) + 1
+            name = f"{layer.kind}{counts[layer.kind]}"
+            self.names.append(name)
+            self.params |= {f"{name}.{key}": array for key, array in layer.params.items()}
+            self.grads |= {f"{name}.{key}": array for key, array in layer.grads.items()}
+            self.state |= {f"{name}.{key}": array for key, array in layer.state.items()}
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Return the last layer's output."""
+        x = np.asarray(x, self.dtype)
+        for layer in self.layers:
+            x = layer.forward(x)
+        return x
+
+    def outputs(self, x: np.ndarray) -> list[np.ndarray]:
+        """Return the output of every layer, in order."""
+        outputs = [np.asarray(x, self.dtype)]
+        for layer in self.layers:
+            outputs.append(layer.forward(outputs[-1]))
+        return outputs[1:]
+
+    def backward(self, grad_out: np.ndarray, input_grad: bool = True) -> np.ndarray | None:
+        """Overwrite `grads`; return dLoss/dx, or None with `input_grad=False`, which is quicker."""
+        self.layers[0].needs_input_grad = input_grad
+        for layer in reversed(self.layers):
+            grad_out = layer.backward(grad_out)
+        return grad_out if input_grad else None
+
+    def train(self) -> None:
+        """Put every layer into training."""
+        super().train()
+        for layer in self.layers:
+            layer.train()
+
+    def eval(self) -> None:
+        """Put every layer into use."""
+        super().eval()
+        for layer in self.layers:
+            layer.eval()
+
+
+def build_cnn(
+    arch: str = "small", pool: str = "max", *, rng: np.random.Generator, dtype=np.float32
+) -> Sequential:
+    """Return a network that maps images (N, 1, 28, 28) to the logits of ten classes (N, 10).
+
+    "small": conv 8 - ReLU - pool - conv 16 - ReLU - pool - FC 128 - ReLU - FC 10, all convolutions
+    3x3 with one pixel of padding, all pools 2x2 (`pool`: "max" or "avg"). "deep": five convolutions
+    with batch norm, and dropout before each linear layer.
+
+    Raises ValueError for an unknown arch or pool.
+    """
+    if arch not in ARCHS:
+        raise ValueError(f"arch must be one of {ARCHS}, not {arch!r}")
+    if pool not in POOLS:
+        raise ValueError(f"pool must be one of {tuple(POOLS)}, not {pool!r}")
+    build = {"small": _small, "deep": _deep}[arch]
+    config = {"arch": arch, "pool": pool, "dtype": np.dtype(dtype).name}
+    return Sequential(build(POOLS[pool], rng, dtype), dtype, config)
+
+
+def _small(pool: type[Layer], rng: np.random.Generator, dtype) -> list[Layer]:
+    def stage(n_in: int, n_out: int) -> list[Layer]:
+        conv = Conv2D(n_in, n_out, 3, padding=1, rng=rng, dtype=dtype)
+        # max(0, .) never changes which pixel is the largest, so behind max-pooling a ReLU gives the
+        # same numbers, from a quarter of the pixels. With a mean the order matters.
+        return [conv, pool(2), ReLU()] if pool is MaxPool2D else [conv, ReLU(), pool(2)]
+
+    return [
+        *stage(1, 8),  # 28x28 -> 14x14
+        *stage(8, 16),  # -> 7x7
+        Flatten(),
+        Linear(16 * 7 * 7, 128, rng=rng, dtype=dtype),
+        ReLU(),
+        Linear(128, CLASSES, rng=rng, dtype=dtype),
+    ]
+
+
+def _deep(pool: type[Layer], rng: np.random.Generator, dtype) -> list[Layer]:
+    def conv(n_in: int, n_out: int, kernel: int = 3) -> Layer:
+        return Conv2D(n_in, n_out, kernel, padding=kernel // 2, rng=rng, dtype=dtype)
+
+    def norm_relu(channels: int) -> list[Layer]:
+        return [BatchNorm2D(channels, dtype=dtype), ReLU()]
+
+    # Dropout draws from a stream of its own, or the initial weights would depend on it.
+    dropout_rng = rng.spawn(1)[0]
+    return [
+        *(conv(1, 16, kernel=5), pool(2), *norm_relu(16)),  # 28x28 -> 14x14
+        *(conv(16, 32), *norm_relu(32)),
+        *(conv(32, 32), pool(2), *norm_relu(32)),  # -> 7x7
+        *(conv(32, 64), *norm_relu(64)),
+        *(conv(64, 64), pool(2), *norm_relu(64)),  # -> 3x3
+        Flatten(),
+        Dropout(0.3, rng=dropout_rng),
+        Linear(64 * 3 * 3, 128, rng=rng, dtype=dtype),
+        ReLU(),
+        Dropout(0.3, rng=dropout_rng),
+        Linear(128, CLASSES, rng=rng, dtype=dtype),
+    ]

@@ -1,0 +1,109 @@
+"""Oracles for Section 3: the definition of convolution in seven loops, and PyTorch in float64."""
+
+import numpy as np
+import torch
+
+from section3_cnn.layers import AvgPool2D, BatchNorm2D, Conv2D, Flatten, Linear, MaxPool2D, ReLU
+
+
+def naive_conv(x, W, b, stride, padding):
+    """b[o] + sum of W[o, c, i, j] x[n, c, r s + i - p, q s + j - p]: the definition, loop by loop."""
+    n_images, channels, height, width = x.shape
+    filters, _, kh, kw = W.shape
+    (sh, sw), (ph, pw) = stride, padding
+    out_h, out_w = (height + 2 * ph - kh) // sh + 1, (width + 2 * pw - kw) // sw + 1
+    y = np.zeros((n_images, filters, out_h, out_w))
+    for n in range(n_images):
+        for o in range(filters):
+            for r in range(out_h):
+                for q in range(out_w):
+                    y[n, o, r, q] = b[o]
+                    for c in range(channels):
+                        for i in range(kh):
+                            for j in range(kw):
+                                row, col = r * sh + i - ph, q * sw + j - pw
+                                if 0 <= row < height and 0 <= col < width:
+                                    y[n, o, r, q] += W[o, c, i, j] * x[n, c, row, col]
+    return y
+
+
+def images(rng, shape, layout):
+    """Random images: "plain", "strided" (every second of a larger array), "moved" (NHWC in memory),
+    "flipped" (negative strides), or "ties" (small whole numbers)."""
+    n, c, h, w = shape
+    if layout == "ties":
+        return rng.integers(-1, 2, shape).astype(float)
+    if layout == "strided":
+        return rng.standard_normal((n, c, 2 * h, 2 * w))[:, :, ::2, 1::2]
+    if layout == "moved":
+        return rng.standard_normal((n, h, w, c)).transpose(0, 3, 1, 2)
+    x = rng.standard_normal(shape)
+    return x[:, :, ::-1, ::-1] if layout == "flipped" else x
+
+
+def torch_twin(layer):
+    """Return PyTorch's module of the same kind with the same parameters, in the layer's dtype."""
+    nn, twin = torch.nn, None
+    if isinstance(layer, Conv2D):
+        twin = nn.Conv2d(
+            layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding
+        )
+        weights = {"weight": layer.params["W"], "bias": layer.params["b"]}
+    elif isinstance(layer, Linear):
+        twin = nn.Linear(layer.in_features, layer.out_features)
+        weights = {"weight": layer.params["W"].T, "bias": layer.params["b"]}
+    elif isinstance(layer, BatchNorm2D):
+        twin = nn.BatchNorm2d(layer.channels, layer.eps, layer.momentum)
+        weights = {"weight": layer.params["gamma"], "bias": layer.params["beta"]} | layer.state
+    elif isinstance(layer, MaxPool2D):
+        return nn.MaxPool2d(layer.kernel_size, layer.stride)
+    elif isinstance(layer, AvgPool2D):
+        return nn.AvgPool2d(layer.kernel_size, layer.stride)
+    elif isinstance(layer, ReLU):
+        return nn.ReLU()
+    elif isinstance(layer, Flatten):
+        return nn.Flatten()
+    else:
+        raise TypeError(f"no twin for {type(layer).__name__}")
+    twin = twin.to(torch.from_numpy(np.zeros(0, layer.dtype)).dtype)
+    with torch.no_grad():
+        for name, value in weights.items():
+            getattr(twin, name).copy_(torch.from_numpy(value.copy()))
+    return twin
+
+
+def torch_grads(layer, twin):
+    """Return the gradients that PyTorch found, under the layer's names and in its layout."""
+    if not layer.params:
+        return {}
+    weight, bias = twin.weight.grad.numpy(), twin.bias.grad.numpy()
+    if isinstance(layer, BatchNorm2D):
+        return {"gamma": weight, "beta": bias}
+    return {"W": weight.T if isinstance(layer, Linear) else weight, "b": bias}
+
+
+def assert_like_torch(layer, x, rng, tolerance=1e-10):
+    """Hold forward, input gradient and parameter gradients of `layer` against PyTorch's."""
+    twin = torch_twin(layer).train(layer.training)
+    x_before = x.copy()
+    x_torch = torch.tensor(x.copy(), requires_grad=True)
+    y, y_torch = layer.forward(x), twin(x_torch)
+    assert y.shape == tuple(y_torch.shape)
+    np.testing.assert_allclose(y, y_torch.detach().numpy(), rtol=tolerance, atol=tolerance)
+
+    grad_out = rng.standard_normal(y.shape)
+    grad_before = grad_out.copy()
+    y_torch.backward(torch.from_numpy(grad_out))
+    for array in layer.grads.values():
+        array.fill(np.nan)  # backward overwrites, it does not add
+    dx = layer.backward(grad_out)
+    np.testing.assert_allclose(dx, x_torch.grad.numpy(), rtol=tolerance, atol=tolerance)
+    expected = torch_grads(layer, twin)
+    assert layer.grads.keys() == layer.params.keys() == expected.keys()
+    for key, grad in expected.items():
+        assert layer.grads[key].shape == layer.params[key].shape
+        np.testing.assert_allclose(layer.grads[key], grad, rtol=tolerance, atol=tolerance)
+    for key, value in layer.state.items():
+        np.testing.assert_allclose(value, getattr(twin, key).numpy(), rtol=tolerance)
+    np.testing.assert_array_equal(x, x_before)
+    np.testing.assert_array_equal(grad_out, grad_before)

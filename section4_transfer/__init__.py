@@ -1,0 +1,1 @@
+"""Section 4: residual networks, transfer learning and augmentation in PyTorch."""

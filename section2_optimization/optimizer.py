@@ -1,0 +1,99 @@
+"""What all update rules share: checks, memory, and its saving.
+
+A rule with a memory of past gradients keeps one array per parameter and purpose (a "slot"), zero at
+first. Everything is checked before anything is changed: a step is taken whole or not at all.
+"""
+
+import math
+
+import numpy as np
+
+
+class Optimizer:
+    """Base of the rules: `step` checks, then calls `_update` for every parameter.
+
+    A rule names its `slots` and defines `_update(theta, g, scratch, *slots)`, which changes theta
+    in place and leaves g alone; `scratch` has theta's shape. `steps` counts, the first is 1.
+    """
+
+    slots: tuple[str, ...] = ()
+
+    def __init__(self, lr: float):
+        self.lr = lr
+        self.steps = 0
+        self._memory: dict[str, dict[str, np.ndarray]] = {}  # parameter -> slot -> array
+        self._scratch: dict[str, np.ndarray] = {}
+
+    @property
+    def lr(self) -> float:
+        """The learning rate; it may be set between steps. Raises ValueError unless above 0."""
+        return self._lr
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        check_range("lr", value, 0 < value < math.inf, "a finite number above 0")
+        self._lr = float(value)
+
+    def step(self, params: dict[str, np.ndarray], grads: dict[str, np.ndarray]) -> None:
+        """Update the arrays of `params` in place.
+
+        Raises ValueError, and changes nothing, when the keys or shapes of the two differ from each
+        other or from those of the first step, or when a gradient is not finite.
+        """
+        self._check(params, grads)
+        self.steps += 1
+        for key, theta in params.items():
+            if key not in self._memory:
+                self._memory[key] = {slot: np.zeros_like(theta) for slot in self.slots}
+            if key not in self._scratch:
+                self._scratch[key] = np.empty_like(theta)
+            self._update(theta, grads[key], self._scratch[key], **self._memory[key])
+
+    def state_dict(self) -> dict:
+        """Return a copy of what the rule remembers, in plain containers and arrays."""
+        memory = {
+            key: {slot: array.copy() for slot, array in slots.items()}
+            for key, slots in self._memory.items()
+        }
+        return {"rule": type(self).__name__, "lr": self.lr, "steps": self.steps, "memory": memory}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Take up where `state`, from `state_dict`, was left.
+
+        Raises ValueError when it belongs to another rule, or to the same rule with other slots.
+        """
+        if state["rule"] != type(self).__name__:
+            raise ValueError(f"a state of {state['rule']} is of no use to {type(self).__name__}")
+        for key, slots in state["memory"].items():
+            if set(slots) != set(self.slots):
+                raise ValueError(f"{key} has the slots {sorted(slots)}, not {sorted(self.slots)}")
+        self.lr, self.steps = state["lr"], state["steps"]
+        self._memory = {
+            key: {slot: array.copy() for slot, array in slots.items()}
+            for key, slots in state["memory"].items()
+        }
+        self._scratch = {}
+
+    def _check(self, params, grads) -> None:
+        if params.keys() != grads.keys():
+            raise ValueError(f"params has {sorted(params)} but grads has {sorted(grads)}")
+        if self._memory and self._memory.keys() != params.keys():
+            raise ValueError(f"the first step had {sorted(self._memory)}, not {sorted(params)}")
+        for key, theta in params.items():
+            g = grads[key]
+            shapes = [array.shape for array in self._memory.get(key, {}).values()]
+            if any(shape != theta.shape for shape in (g.shape, *shapes)):
+                first = f", at the first step {shapes[0]}" if shapes else ""
+                raise ValueError(f"{key} is {theta.shape}, its gradient {g.shape}{first}")
+            # Minimum and maximum find every NaN and infinity without an array of booleans.
+            if not (math.isfinite(g.min(initial=0)) and math.isfinite(g.max(initial=0))):
+                raise ValueError(f"the gradient of {key} is not finite: try a smaller lr")
+
+    def _update(self, theta, g, scratch, **slots) -> None:
+        raise NotImplementedError
+
+
+def check_range(name: str, value: float, holds: bool, words: str) -> None:
+    """Raise ValueError, naming the argument, unless `holds`."""
+    if not holds:
+        raise ValueError(f"{name} must be {words}, not {value}")

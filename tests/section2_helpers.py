@@ -1,0 +1,25 @@
+"""What the tests of Section 2 share: arrays of every memory layout, and a PyTorch that is quick."""
+
+import torch
+
+torch.set_num_threads(1)  # the arrays are tiny: threads would only wait for each other
+
+
+def contiguous(rng, n, d):
+    return rng.normal(size=(n, d))
+
+
+def transposed(rng, n, d):
+    return rng.normal(size=(d, n)).T
+
+
+def strided(rng, n, d):
+    return rng.normal(size=(2 * n, 3 * d))[::-2, ::3]
+
+
+LAYOUTS = (contiguous, transposed, strided)
+
+
+def tensor(array, requires_grad=False):
+    """Return a PyTorch copy of an array of any layout."""
+    return torch.tensor(array.copy(order="C"), requires_grad=requires_grad)

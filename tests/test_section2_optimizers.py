@@ -1,0 +1,250 @@
+"""The update rules against torch.optim in float64, and on functions with known minima."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from section2_optimization.optimizers import OPTIMIZERS, SGD, Adam, RMSprop, make_optimizer
+from tests.section2_helpers import tensor, torch
+
+STEPS = 500
+TORCH = {
+    "sgd": torch.optim.SGD,
+    "rmsprop": torch.optim.RMSprop,
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "adagrad": torch.optim.Adagrad,
+}
+
+
+def grid(**options):
+    return [dict(zip(options, values, strict=True)) for values in product(*options.values())]
+
+
+betas = [(0.9, 0.999), (0.0, 0.9), (0.5, 0.0)]
+COMBINATIONS = [
+    *(
+        ("sgd", options)
+        for options in grid(
+            momentum=[0.0, 0.5, 0.9], nesterov=[False, True], weight_decay=[0.0, 0.1]
+        )
+        if options["momentum"] or not options["nesterov"]
+    ),
+    *(
+        ("rmsprop", options)
+        for options in grid(alpha=[0.99, 0.0], eps=[1e-8, 1e-2], momentum=[0.0, 0.9])
+    ),
+    *(("adam", options) for options in grid(betas=betas, eps=[1e-8, 1e-2])),
+    *(("adamw", options) for options in grid(betas=betas[:2], eps=[1e-8], weight_decay=[0.0, 0.1])),
+    *(("adagrad", options) for options in grid(eps=[1e-10, 1e-2])),
+    *((name, {}) for name in TORCH),  # the defaults
+]
+
+
+def starts_and_gradients():
+    """Return starts (25,) and gradients (STEPS, 25): ordinary, tiny, zero, mixed, now and then."""
+    rng = np.random.default_rng(0)
+    starts, grads = rng.normal(size=25), rng.normal(size=(STEPS, 25))
+    starts[5:10] = 0  # from zero, where even a step of 1e-12 is seen
+    grads[:, 5:10] = 1e-12 * (3 + grads[:, 5:10])
+    grads[:, 10:15] = 0
+    grads[:, 15:20] *= 10.0 ** rng.integers(-12, 4, size=(STEPS, 5))
+    grads[:, 20:] *= (np.arange(STEPS) % 7 == 0)[:, None]
+    return starts, grads
+
+
+STARTS, GRADS = starts_and_gradients()
+RATES = 10 ** np.random.default_rng(1).uniform(-4, -1, STEPS)
+
+
+@pytest.mark.parametrize("rates", [np.full(STEPS, 0.01), RATES], ids=["constant", "changing"])
+@pytest.mark.parametrize(("name", "options"), COMBINATIONS, ids=str)
+def test_500_steps_follow_torch_optim(name, options, rates):
+    params = {"vector": STARTS.copy(), "matrix": STARTS.reshape(5, 5).copy()}
+    tensors = {key: tensor(value, requires_grad=True) for key, value in params.items()}
+    ours = make_optimizer(name, rates[0], **options)
+    theirs = TORCH[name](tensors.values(), lr=rates[0], **options)
+    found, expected = {key: [] for key in params}, {key: [] for key in params}
+    for lr, grad in zip(rates, GRADS, strict=True):
+        ours.lr = theirs.param_groups[0]["lr"] = float(lr)
+        # The matrix gets its gradients in reverse: each parameter must have a memory of its own.
+        grads = {"vector": grad, "matrix": grad[::-1].reshape(5, 5)}
+        for key, parameter in tensors.items():
+            parameter.grad = tensor(grads[key])
+        ours.step(params, grads)
+        theirs.step()
+        for key, value in params.items():
+            found[key].append(value.ravel().copy())
+            expected[key].append(tensors[key].detach().numpy().ravel().copy())
+    for key in params:
+        ours, theirs = np.array(found[key]), np.array(expected[key])
+        # Relative to the largest value that the element has had: many pass through zero.
+        scale = np.maximum.accumulate(np.maximum(np.abs(theirs), np.abs(STARTS)))
+        assert (np.abs(ours - theirs) <= 1e-12 * scale).all()
+
+
+ARMS = {
+    "sgd": ("sgd", {}),
+    "momentum": ("sgd", {"momentum": 0.9}),
+    "nesterov": ("sgd", {"momentum": 0.9, "nesterov": True}),
+    "rmsprop": ("rmsprop", {}),
+    "adam": ("adam", {}),
+    "adamw": ("adamw", {"weight_decay": 0.0}),
+    "adagrad": ("adagrad", {}),
+}
+PARABOLA_RATES = {"adagrad": 1.0}
+# Each with a rate that suits it: the valley's curvatures are about 1000 and 0.4.
+ROSENBROCK_RATES = {
+    "sgd": 2e-3,
+    "momentum": 5e-4,
+    "nesterov": 5e-4,
+    "rmsprop": 2e-3,
+    "adam": 2e-2,
+    "adamw": 2e-2,
+    "adagrad": 0.5,
+}
+
+
+def minimise(arm, lr, start, gradient, steps):
+    """Run with a rate that fades out, so that no rule is left oscillating."""
+    name, options = ARMS[arm]
+    optimizer = make_optimizer(name, lr, **options)
+    params = {"x": np.array(start)}
+    for step in range(steps):
+        optimizer.lr = lr * (1 - step / steps)
+        optimizer.step(params, {"x": gradient(params["x"])})
+    return params["x"]
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_the_minimum_of_a_parabola_is_reached(arm):
+    scale, minimum = np.array([1.0, 10.0]), np.array([1.0, -2.0])
+    lr = PARABOLA_RATES.get(arm, 0.05)
+    found = minimise(arm, lr, [0.0, 0.0], lambda x: scale * (x - minimum), 2000)
+    np.testing.assert_allclose(found, minimum, atol=1e-4)
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_the_minimum_of_rosenbrock_is_reached(arm):
+    def gradient(p):
+        x, y = p
+        return np.array([-2 * (1 - x) - 400 * x * (y - x * x), 200 * (y - x * x)])
+
+    found = minimise(arm, ROSENBROCK_RATES[arm], [-1.0, 1.0], gradient, 20000)
+    np.testing.assert_allclose(found, [1, 1], atol=1e-3)
+
+
+def test_nesterov_looks_ahead():
+    """The rule as Nesterov has it, gradient at theta + mu v', gives the same points ahead."""
+    mu, lr, scale = 0.9, 0.1, np.array([1.0, 5.0])
+    theta, v = np.array([1.0, 1.0]), np.zeros(2)
+    params, optimizer = {"x": theta.copy()}, SGD(lr, mu, nesterov=True)
+    for _ in range(50):
+        v = mu * v - lr * scale * (theta + mu * v)
+        theta = theta + v
+        optimizer.step(params, {"x": scale * params["x"]})
+        np.testing.assert_allclose(params["x"], theta + mu * v, rtol=1e-12, atol=1e-14)
+
+
+def test_adams_first_step_is_the_rate_whatever_the_gradient():
+    params = {"x": np.zeros(3)}
+    Adam(0.1).step(params, {"x": np.array([1e3, -1.0, 1e-3])})
+    np.testing.assert_allclose(params["x"], [-0.1, 0.1, -0.1], rtol=1e-4)
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_a_saved_state_goes_on_as_if_never_stopped(arm):
+    name, options = ARMS[arm]
+    rng = np.random.default_rng(0)
+    all_grads = [{"a": rng.normal(size=3), "b": rng.normal(size=(2, 2))} for _ in range(20)]
+    straight = {"a": np.ones(3), "b": np.ones((2, 2))}
+    optimizer = make_optimizer(name, 0.1, **options)
+    for grads in all_grads:
+        optimizer.step(straight, grads)
+    stopped = {"a": np.ones(3), "b": np.ones((2, 2))}
+    first = make_optimizer(name, 0.1, **options)
+    for grads in all_grads[:10]:
+        first.step(stopped, grads)
+    second = make_optimizer(name, 0.5, **options)
+    second.load_state_dict(first.state_dict())
+    resumed = {key: value.copy() for key, value in stopped.items()}
+    first.step(stopped, all_grads[0])  # the copy does not care what the first one does
+    for grads in all_grads[10:]:
+        second.step(resumed, grads)
+    for key, value in straight.items():
+        np.testing.assert_array_equal(resumed[key], value)
+
+
+def test_float32_parameters_stay_float32_and_the_same_arrays():
+    for name in OPTIMIZERS:
+        x = np.ones(3, np.float32)
+        params = {"x": x}
+        make_optimizer(name, 0.1).step(params, {"x": np.ones(3, np.float32)})
+        assert params["x"] is x and x.dtype == np.float32 and (x < 1).all()
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: make_optimizer("adamm", 0.1), "sgd, rmsprop, adam, adamw, adagrad"),
+        (lambda: SGD(0.0), "lr must be"),
+        (lambda: SGD(-1.0), "lr must be"),
+        (lambda: SGD(float("nan")), "lr must be"),
+        (lambda: SGD(float("inf")), "lr must be"),
+        (lambda: setattr(SGD(0.1), "lr", 0.0), "lr must be"),
+        (lambda: SGD(0.1, momentum=1.0), r"momentum must be in \[0, 1\)"),
+        (lambda: SGD(0.1, momentum=-0.1), r"momentum must be in \[0, 1\)"),
+        (lambda: SGD(0.1, momentum=float("nan")), "momentum"),
+        (lambda: SGD(0.1, nesterov=True), "nesterov needs a momentum"),
+        (lambda: SGD(0.1, weight_decay=-1.0), "weight_decay"),
+        (lambda: RMSprop(0.1, momentum=1.0), "momentum"),
+        (lambda: RMSprop(0.1, alpha=1.0), "alpha"),
+        (lambda: Adam(0.1, betas=(1.0, 0.9)), r"beta1 must be in \[0, 1\)"),
+        (lambda: Adam(0.1, betas=(0.9, -0.1)), r"beta2 must be in \[0, 1\)"),
+        (lambda: Adam(0.1, eps=0.0), "eps"),
+        (lambda: make_optimizer("adamw", 0.1, weight_decay=-1.0), "weight_decay"),
+        (lambda: make_optimizer("adagrad", 0.1, eps=0.0), "eps"),
+        (lambda: SGD(0.1).load_state_dict(Adam(0.1).state_dict()), "Adam is of no use to SGD"),
+    ],
+)
+def test_bad_settings_are_told_in_words(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
+
+
+def test_a_state_with_other_slots_is_refused():
+    optimizer = SGD(0.1, momentum=0.9)
+    optimizer.step({"x": np.ones(2)}, {"x": np.ones(2)})
+    with pytest.raises(ValueError, match="velocity"):
+        SGD(0.1).load_state_dict(optimizer.state_dict())
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize(
+    ("grads", "words"),
+    [
+        ({"a": np.ones(2)}, "params has .*'a', 'b'.* but grads has .*'a'"),
+        ({"a": np.ones(2), "c": np.ones(3)}, "grads has"),
+        ({"a": np.ones(2), "b": np.ones(2)}, r"b is \(3,\), its gradient \(2,\)"),
+        ({"a": np.ones(2), "b": np.array([1.0, np.nan, 1.0])}, "gradient of b is not finite"),
+        ({"a": np.ones(2), "b": np.array([1.0, np.inf, 1.0])}, "gradient of b is not finite"),
+        ({"a": np.ones(2), "b": np.array([1.0, -np.inf, 1.0])}, "gradient of b is not finite"),
+    ],
+)
+def test_a_bad_step_is_refused_and_changes_nothing(name, grads, words):
+    params = {"a": np.ones(2), "b": np.ones(3)}
+    optimizer = make_optimizer(name, 0.1)
+    with pytest.raises(ValueError, match=words):
+        optimizer.step(params, grads)
+    assert optimizer.steps == 0
+    assert (params["a"] == 1).all() and (params["b"] == 1).all()
+
+
+def test_an_optimizer_stays_with_the_parameters_of_its_first_step():
+    optimizer = Adam(0.1)
+    optimizer.step({"x": np.ones(2)}, {"x": np.ones(2)})
+    with pytest.raises(ValueError, match="first step"):
+        optimizer.step({"y": np.ones(2)}, {"y": np.ones(2)})
+    with pytest.raises(ValueError, match="first step"):
+        optimizer.step({"x": np.ones(3)}, {"x": np.ones(3)})

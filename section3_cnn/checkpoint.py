@@ -1,0 +1,44 @@
+"""Saving a network, and loading it without trusting the file."""
+
+from pathlib import Path
+
+import numpy as np
+
+from section3_cnn.model import Sequential, build_cnn
+from shared_utils.errors import UserError
+from shared_utils.runs import load_checkpoint, save_checkpoint
+
+
+def save_model(path: Path, model: Sequential, about: dict) -> None:
+    """Write the network's configuration, its arrays, and `about` (what it was trained on)."""
+    arrays = {"params": model.params, "state": model.state}
+    save_checkpoint(path, {"config": model.config, **arrays, "about": about})
+
+
+def load_model(path: Path) -> tuple[Sequential, dict]:
+    """Return the network, ready for use, and `about` from a file that `save_model` wrote.
+
+    Raises UserError when the file is missing or damaged, or when its arrays are not those of the
+    architecture that it names.
+    """
+    checkpoint = load_checkpoint(path)
+    try:
+        config, about = checkpoint["config"], checkpoint["about"]
+        if not isinstance(about, dict) or config["dtype"] not in ("float32", "float64"):
+            raise ValueError("its configuration is not one of ours")
+        model = build_cnn(rng=np.random.default_rng(0), **config)
+        for kind, arrays in (("params", model.params), ("state", model.state)):
+            found = {key: (array.shape, array.dtype) for key, array in checkpoint[kind].items()}
+            wanted = {key: (array.shape, array.dtype) for key, array in arrays.items()}
+            for key in found.keys() ^ wanted.keys():
+                raise ValueError(f"{key} is in the file or in the network {config}, not in both")
+            for key, (shape, dtype) in wanted.items():
+                if found[key] != (shape, dtype):
+                    raise ValueError(f"{key} is {found[key]}, not {shape, dtype}")
+                arrays[key][:] = checkpoint[kind][key]
+                if not np.isfinite(arrays[key]).all():
+                    raise ValueError(f"{key} is not finite")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{path} holds no CNN of this section ({error}): train again") from error
+    model.eval()
+    return model, about

@@ -1,0 +1,102 @@
+"""One network's whole training: train, watch, keep the best epoch. Two scripts share it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from section3_cnn.model import Sequential
+from section3_cnn.training import evaluate, predict, steps_per_epoch, train_steps
+from shared_utils.data import ImageData
+from shared_utils.seed import stream
+
+
+@dataclass
+class Fit:
+    """What was measured on the way, and the network of its best epoch."""
+
+    arm: str
+    seed: int
+    model: Sequential
+    history: list[dict] = field(default_factory=list)  # a row an epoch, as in metrics.csv
+    best_epoch: int = 0
+    train_seconds: float = 0.0  # of the steps alone, without evaluation
+    logits: np.ndarray | None = None  # on the test set, once the choice is made
+
+    @property
+    def val_acc(self) -> float:
+        """The best validation accuracy, by which the epoch was chosen."""
+        return self.history[self.best_epoch - 1]["val_acc"]
+
+    def test(self, data: ImageData) -> None:
+        """Meet the test set: once, at the end."""
+        self.logits = predict(self.model, data.x_test)
+
+    def right(self, data: ImageData) -> np.ndarray:
+        """Return which test images the network gets right, a boolean (N,)."""
+        return self.logits.argmax(axis=1) == data.y_test
+
+
+# Products of small matrices gain nothing from a second BLAS thread, and lose much where cores are
+# shared; and the bytes of a result must not depend on the number of cores.
+@threadpool_limits.wrap(limits=1)
+def fit_network(
+    arm: str,
+    seed: int,
+    model: Sequential,
+    data: ImageData,
+    *,
+    epochs: int,
+    batch_size: int,
+    bar,
+    on_epoch: Callable[[dict], None],
+    **options,
+) -> Fit:
+    """Train `model` and leave it with the weights of its best validation epoch.
+
+    `bar` is a tqdm that counts images; `on_epoch` takes each row of metrics; `options` go to
+    `train_steps`. The batches depend on `seed` alone, so arms with equal seeds see equal batches.
+    Raises FloatingPointError, naming the epoch, when the loss is no longer finite.
+    """
+    fit = Fit(arm, seed, model)
+    n = len(data.y_train)
+    per_epoch = steps_per_epoch(n, batch_size)
+    steps = train_steps(
+        model,
+        data.x_train,
+        data.y_train,
+        epochs=epochs,
+        batch_size=batch_size,
+        rng=stream(seed, "shuffle"),
+        **options,
+    )
+    arrays = model.params | model.state
+    best, step, clock = {}, 0, time.perf_counter()
+    # A network that diverges overflows before its loss does; the loss is what is watched.
+    with np.errstate(over="ignore", invalid="ignore"):
+        try:
+            for step, loss in enumerate(steps, start=1):
+                seen = min(step % per_epoch * batch_size, n) or n
+                bar.update(n * ((step - 1) // per_epoch) + seen - bar.n)
+                if step % 20 == 0:
+                    bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+                if step % per_epoch:
+                    continue
+                fit.train_seconds += time.perf_counter() - clock
+                row = {"arm": arm, "seed": seed, "epoch": step // per_epoch}
+                row["train_loss"], row["train_acc"] = evaluate(model, data.x_train, data.y_train)
+                row["val_loss"], row["val_acc"] = evaluate(model, data.x_val, data.y_val)
+                fit.history.append(row)
+                on_epoch(row)
+                if fit.best_epoch == 0 or row["val_acc"] > fit.val_acc:
+                    fit.best_epoch = row["epoch"]
+                    best = {key: array.copy() for key, array in arrays.items()}
+                clock = time.perf_counter()
+        except FloatingPointError as error:
+            raise FloatingPointError(f"epoch {step // per_epoch + 1}: {error}") from error
+    for key, array in arrays.items():
+        array[:] = best[key]
+    model.eval()
+    return fit

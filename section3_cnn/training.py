@@ -1,0 +1,67 @@
+"""The training loop: minibatch, loss, backward, step; and the evaluation over whole data sets."""
+
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from section3_cnn.losses import SoftmaxCrossEntropy
+from section3_cnn.model import Sequential
+from section3_cnn.optimizer import SGD, learning_rate
+from shared_utils.data import minibatches
+
+EVAL_BATCH = 250  # larger ones gain no speed: their windows no longer fit the cache
+
+
+def steps_per_epoch(n: int, batch_size: int) -> int:
+    """Return how many minibatches an epoch over n samples has, the last, shorter one included."""
+    return math.ceil(n / batch_size)
+
+
+def train_steps(
+    model: Sequential,
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    epochs: int,
+    batch_size: int,
+    lr: float,
+    schedule: str = "constant",
+    momentum: float = 0.9,
+    weight_decay: float = 0.0,
+    rng: np.random.Generator,
+    augment: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> Iterator[float]:
+    """Train `model` on x, y; after every step, yield the loss of its minibatch (before the step).
+
+    `augment` maps a batch of images to another, for instance slightly moved. Raises
+    FloatingPointError as soon as a loss is not finite.
+    """
+    loss_fn, optimizer = SoftmaxCrossEntropy(), SGD(momentum, weight_decay)
+    step, total = 0, epochs * steps_per_epoch(len(x), batch_size)
+    for _ in range(epochs):
+        for batch in minibatches(len(x), batch_size, rng):
+            images = x[batch] if augment is None else augment(x[batch])
+            model.train()
+            loss = loss_fn.forward(model.forward(images), y[batch])
+            if not math.isfinite(loss):
+                raise FloatingPointError(f"the loss became {loss} in step {step + 1} of {total}")
+            model.backward(loss_fn.backward(), input_grad=False)
+            rate = learning_rate(schedule, lr, step, total)
+            optimizer.step(model.params, model.grads, rate)
+            step += 1
+            yield loss
+
+
+def predict(model: Sequential, x: np.ndarray) -> np.ndarray:
+    """Return the logits (N, classes) of images in use, batch by batch."""
+    model.eval()
+    return np.concatenate(
+        [model.forward(x[start : start + EVAL_BATCH]) for start in range(0, len(x), EVAL_BATCH)]
+    )
+
+
+def evaluate(model: Sequential, x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Return the mean cross-entropy and the accuracy over all samples."""
+    logits = predict(model, x)
+    return SoftmaxCrossEntropy().forward(logits, y), float(np.mean(logits.argmax(axis=1) == y))

@@ -187,6 +187,3 @@ def test_batches_are_a_permutation_in_nearly_equal_parts():
     assert {len(p) for p in parts} == {117, 118} and len(parts) == 11
     assert torch.equal(torch.cat(parts).sort().values, torch.arange(1293))
     assert not torch.equal(torch.cat(parts), torch.arange(1293))
-    assert (
-        torch_data.generator(0, "a").initial_seed() != torch_data.generator(0, "b").initial_seed()
-    )

@@ -1,0 +1,90 @@
+"""Where a network is trained, and in which arithmetic.
+
+bfloat16 has the range of float32 with 8 bits of precision: products in it are cheap where the chip
+has units for them, and no loss scaling is needed. Under autocast the weights, their updates, batch
+norm's statistics and the loss stay float32.
+"""
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from shared_utils.errors import UserError
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """The device and precision of this process, and its place among the processes that train."""
+
+    device: torch.device
+    precision: str  # "fp32" or "bf16"
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process is the one that writes and talks."""
+        return self.rank == 0
+
+    def autocast(self):
+        """Return the context in which a forward pass runs."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
+    def describe(self) -> dict:
+        """Return what `config.json` says of the device."""
+        names = {"cuda": torch.cuda.get_device_name} if self.device.type == "cuda" else {}
+        return {
+            "device": names.get(self.device.type, str)(self.device),
+            "precision": self.precision,
+            "processes": self.world,
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+        }
+
+
+def choose_device(name: str, local_rank: int = 0) -> torch.device:
+    """Return the device called `name`; "auto" takes CUDA, else MPS, else the CPU.
+
+    Raises UserError when the machine lacks the device that was asked for.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        name = next((kind for kind, found in there.items() if found), "cpu")
+    elif not there.get(name, True):
+        raise UserError(f"--device {name}: PyTorch finds none on this machine: use --device auto")
+    if name != "cuda":
+        return torch.device(name)
+    if local_rank >= torch.cuda.device_count():
+        raise UserError(
+            f"process {local_rank + 1} has no GPU of its own: start at most"
+            f" {torch.cuda.device_count()} processes"
+        )
+    return torch.device("cuda", local_rank)
+
+
+def choose_precision(name: str, device: torch.device) -> str:
+    """Return "fp32" or "bf16"; "auto" takes bf16 on devices with units for it, where it pays."""
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        fast = torch.cuda.get_device_capability(device) >= (8, 0)
+    elif device.type == "cpu":
+        fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    else:
+        fast = False
+    return "bf16" if fast else "fp32"
+
+
+@contextmanager
+def memory_errors(batch_size: int):
+    """Turn a device's or the machine's out-of-memory error into a UserError with a remedy."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+            raise
+        raise UserError(f"out of memory: try --batch-size {max(4, batch_size // 2)}") from error

@@ -73,7 +73,7 @@ def fit_network(
         **options,
     )
     arrays = model.params | model.state
-    best, step, clock = {}, 0, time.perf_counter()
+    best, best_rank, step, clock = {}, None, 0, time.perf_counter()
     # A network that diverges overflows before its loss does; the loss is what is watched.
     with np.errstate(over="ignore", invalid="ignore"):
         try:
@@ -90,8 +90,10 @@ def fit_network(
                 row["val_loss"], row["val_acc"] = evaluate(model, data.x_val, data.y_val)
                 fit.history.append(row)
                 on_epoch(row)
-                if fit.best_epoch == 0 or row["val_acc"] > fit.val_acc:
-                    fit.best_epoch = row["epoch"]
+                # Among equal accuracies, which small validation sets have, the lower loss.
+                rank = (row["val_acc"], -row["val_loss"])
+                if best_rank is None or rank > best_rank:
+                    best_rank, fit.best_epoch = rank, row["epoch"]
                     best = {key: array.copy() for key, array in arrays.items()}
                 clock = time.perf_counter()
         except FloatingPointError as error:

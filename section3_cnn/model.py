@@ -128,14 +128,14 @@ def _deep(pool: type[Layer], rng: np.random.Generator, dtype) -> list[Layer]:
     dropout_rng = rng.spawn(1)[0]
     return [
         *(conv(1, 16, kernel=5), pool(2), *norm_relu(16)),  # 28x28 -> 14x14
-        *(conv(16, 32), *norm_relu(32)),
-        *(conv(32, 32), pool(2), *norm_relu(32)),  # -> 7x7
-        *(conv(32, 64), *norm_relu(64)),
-        *(conv(64, 64), pool(2), *norm_relu(64)),  # -> 3x3
+        *(conv(16, 24), *norm_relu(24)),
+        *(conv(24, 24), pool(2), *norm_relu(24)),  # -> 7x7
+        *(conv(24, 48), *norm_relu(48)),
+        *(conv(48, 48), pool(2), *norm_relu(48)),  # -> 3x3
         Flatten(),
-        Dropout(0.3, rng=dropout_rng),
-        Linear(64 * 3 * 3, 128, rng=rng, dtype=dtype),
+        Dropout(0.2, rng=dropout_rng),
+        Linear(48 * 3 * 3, 128, rng=rng, dtype=dtype),
         ReLU(),
-        Dropout(0.3, rng=dropout_rng),
+        Dropout(0.2, rng=dropout_rng),
         Linear(128, CLASSES, rng=rng, dtype=dtype),
     ]

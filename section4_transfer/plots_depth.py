@@ -39,6 +39,8 @@ def curves(path: Path, arms: Arms, depths: list[int], title: str) -> None:
         axes[1].plot(epochs, [100 * row["val_acc"] for row in history], label=arm, **style)
     axes[0].set(xlabel="epoch", ylabel="training loss (nats)", title="Training loss")
     axes[1].set(xlabel="epoch", ylabel="accuracy (%)", title="Validation accuracy")
+    for ax in axes:
+        ax.xaxis.get_major_locator().set_params(integer=True)
     axes[0].legend()
     fig.suptitle(f"With and without shortcuts: {title}")
     save_figure(fig, path)
@@ -56,6 +58,7 @@ def first_gradient(path: Path, arms: Arms, depths: list[int], title: str) -> Non
         yscale="log",
         title=f"Gradient at the first convolution: {title}",
     )
+    ax.xaxis.get_major_locator().set_params(integer=True)
     ax.legend()
     save_figure(fig, path)
 
@@ -76,6 +79,7 @@ def gradient_map(path: Path, arms: Arms, depths: list[int], title: str) -> None:
             values.clip(floor), aspect="auto", cmap=SEQUENTIAL, norm=norm, extent=extent
         )
         ax.set(title=name, xlabel="epoch")
+        ax.xaxis.get_major_locator().set_params(integer=True)
         ax.grid(False)
     axes[0, 0].set_ylabel("layer, from the input")
     fig.colorbar(shown, ax=axes, label="mean norm of the gradient")

@@ -95,3 +95,20 @@ def recipe_of(args: argparse.Namespace, **changes) -> Recipe:
         raise UserError("--label-smoothing must be below 1, or nothing of a label is left")
     names = ("epochs", "batch_size", "lr", "weight_decay", "schedule", "label_smoothing", "clip")
     return Recipe(**{name: getattr(args, name) for name in names} | changes)
+
+
+def share(text: str) -> float:
+    """Read a number above 0 and at most 1 (an argparse type)."""
+    value = float(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"must be above 0 and at most 1, not {text}")
+    return value
+
+
+def passes_for(fraction: float) -> int:
+    """Return how often an epoch passes over a fraction of the training set.
+
+    Where images are few, an epoch would be a handful of steps and teach nothing: as many images are
+    shown as a tenth of the whole set has.
+    """
+    return max(1, round(0.1 / fraction))

@@ -171,7 +171,7 @@ def train(
         on_estimate=on_estimate,
     )
     if run is not None and seed == args.seed:
-        save_weights(run.path / f"{arm}.pt", model)
+        save_weights(run.path / f"{arm}.pt", model.state_dict())
     return Outcome(arm, seed, model, fitted)
 
 

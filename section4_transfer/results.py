@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from section4_transfer.engine import Fit
 from shared_utils.runs import write_atomically
@@ -26,10 +26,10 @@ class Outcome:
     correct: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))  # (test images,)
 
 
-def save_weights(path: Path, model: nn.Module) -> None:
-    """Write the network's state dict, on the CPU, whole or not at all."""
+def save_weights(path: Path, state: dict[str, Tensor]) -> None:
+    """Write a network's state dict, on the CPU, whole or not at all."""
     buffer = BytesIO()
-    torch.save({key: value.cpu() for key, value in model.state_dict().items()}, buffer)
+    torch.save({key: value.cpu() for key, value in state.items()}, buffer)
     write_atomically(path, buffer.getvalue())
 
 

@@ -104,8 +104,6 @@ def evaluate(
     results = torch.zeros(2, len(part[0]), device=runtime.device)
     for batch in torch.arange(len(part[0])).split(_EVALUATION_BATCH):
         mine = share(batch, runtime).to(part[0].device)
-        if len(mine) == 0:
-            continue
         inputs, labels = prepare(*(t[mine].to(runtime.device) for t in part), None)
         with runtime.autocast():
             logits = model(inputs)
@@ -114,3 +112,22 @@ def evaluate(
         results[1, mine] = (logits.argmax(1) == labels).float()
     losses, right = sum_over_processes(results, runtime).cpu()
     return losses, right > 0
+
+
+@torch.no_grad()
+def features(model: nn.Module, images: Tensor, prepare: Prepare, runtime: Runtime) -> Tensor:
+    """Return what `model`, without its head `fc`, makes of the images, (N, features).
+
+    In eval mode: batch norm uses the statistics that it has learned and does not change them. The
+    processes share the work, and all get the whole result.
+    """
+    head, model.fc = model.fc, nn.Identity()
+    model.to(runtime.device, memory_format=torch.channels_last).eval()
+    results = torch.zeros(len(images), head.in_features, device=runtime.device)
+    for batch in torch.arange(len(images)).split(_EVALUATION_BATCH):
+        mine = share(batch, runtime)
+        inputs, _ = prepare(images[mine].to(runtime.device), mine, None)
+        with runtime.autocast():
+            results[mine.to(runtime.device)] = model(inputs).float()
+    model.fc = head
+    return sum_over_processes(results, runtime)

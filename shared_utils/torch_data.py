@@ -8,7 +8,7 @@ network: digits blended with photographs, |photo - digit|, the recipe of MNIST-M
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -74,13 +74,10 @@ class TorchData:
         std = (shares @ values**2 - mean**2).clamp(min=1e-12).sqrt()
         return mean.float(), std.float()
 
-    def fraction(self, share: float) -> "TorchData":
-        """Return the data with `share` of the training part, stratified, one a class at least."""
-        if share >= 1:
-            return self
+    def fraction(self, share: float) -> Tensor:
+        """Return the indices of `share` of the training part, stratified, one a class at least."""
         keep = max(len(self.classes), round(share * len(self.y_train)))
-        kept, _ = _stratified(self.y_train.numpy(), keep)
-        return replace(self, x_train=self.x_train[kept], y_train=self.y_train[kept])
+        return torch.from_numpy(_stratified(self.y_train.numpy(), keep)[0])
 
 
 def load_torch_data(

@@ -160,8 +160,9 @@ def test_photo_digits_are_digits_before_photographs():
     assert data.x_train.shape[1:] == (3, 32, 32) and data.x_train.dtype == torch.uint8
     assert torch.equal(data.x_test, again.x_test) and len(again.y_train) == 200
     assert again.y_train.bincount().min() >= 19
-    few = data.fraction(0.01)
-    assert few.y_train.bincount(minlength=10).min() >= 1 and len(few.y_train) == 13
+    few = data.y_train[data.fraction(0.01)]
+    assert few.bincount(minlength=10).min() >= 1 and len(few) == 13
+    assert torch.equal(data.fraction(1.0), torch.arange(1293))
     mean, std = data.statistics()
     pixels = data.x_train.double() / 255
     torch.testing.assert_close(mean, pixels.mean((0, 2, 3)).float())

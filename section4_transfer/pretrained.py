@@ -1,0 +1,139 @@
+"""Features to start from: ImageNet's, a file's, or those of a task that needs no labels.
+
+To tell by how many quarter turns an image was rotated, a network must know what its contents look
+like upright. The answer comes free with the turn, so the images need no labels, and what was
+learned serves other tasks.
+
+Source: Gidaris, Singh and Komodakis (2018), "Unsupervised representation learning by predicting
+image rotations", section 2.
+"""
+
+import pickle
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from section4_transfer.engine import Fit
+from section4_transfer.models import resnet18
+from shared_utils.errors import UserError
+from shared_utils.network import DownloadError, check_answer
+from shared_utils.torch_data import TorchData
+
+_IMAGENET_STATISTICS = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+
+
+@dataclass(frozen=True)
+class Start:
+    """The weights that the pretrained arms begin with."""
+
+    origin: str  # "imagenet", "rotation" or a path
+    state: dict[str, Tensor]
+    made_for: tuple[Tensor, Tensor] | None = None  # mean and deviation; None: the data's own
+    seconds: float = 0.0  # of pretraining, if it was done here
+    fit: Fit | None = None  # its course, if it was done here
+
+    def statistics(self, data: TorchData) -> tuple[Tensor, Tensor]:
+        """Return the mean and deviation to standardise images with, for these weights."""
+        return self.made_for or data.statistics()
+
+
+def find_start(weights: str) -> tuple[Start | None, str]:
+    """Return the weights that `--weights` names, None when they are to be made here, and a notice.
+
+    Raises UserError when what was asked for cannot be had, or belongs to another network.
+    """
+    if weights == "rotation":
+        return None, ""
+    if weights not in ("auto", "imagenet"):
+        start = Start(weights, file_state(Path(weights)))
+        load_backbone(resnet18(2), start)  # fail now, not after an hour
+        return start, ""
+    try:
+        return Start("imagenet", imagenet_state(), _IMAGENET_STATISTICS), ""
+    except DownloadError as error:
+        tried = f"ImageNet's weights are not cached, and their download failed ({error})"
+        if weights == "imagenet":
+            raise UserError(f"{tried}: use --weights rotation, or a file of your own") from error
+        return None, f"{tried}: pretraining on quarter turns of the training images instead"
+
+
+def imagenet_state() -> dict[str, Tensor]:
+    """Return torchvision's ImageNet weights of ResNet-18, downloaded once into PyTorch's cache.
+
+    Raises DownloadError when they are not cached and cannot be fetched.
+    """
+    from torchvision.models import ResNet18_Weights
+
+    url = ResNet18_Weights.IMAGENET1K_V1.url
+    if not (Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name).is_file():
+        check_answer(url)
+    try:
+        return torch.hub.load_state_dict_from_url(
+            url, map_location="cpu", check_hash=True, weights_only=True
+        )
+    except (OSError, RuntimeError, pickle.UnpicklingError) as error:
+        raise DownloadError(str(error).splitlines()[0]) from error
+
+
+def file_state(path: Path) -> dict[str, Tensor]:
+    """Return the state dict in a file, read so that nothing in it can run.
+
+    Raises UserError when the file is missing, or is no state dict.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise UserError(
+            f"--weights {path} cannot be read ({error.strerror}): give a state dict's path,"
+            " or auto, imagenet or rotation"
+        ) from error
+    except (RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"{path} is not a file of weights alone: save one with"
+            " torch.save(model.state_dict(), path)"
+        ) from error
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise UserError(f"{path} holds no state dict: save model.state_dict(), not the model")
+    return state
+
+
+def load_backbone(model: nn.Module, start: Start) -> None:
+    """Copy the weights of `start` into all of `model` but its head `fc`: every task has its own.
+
+    Raises UserError, naming the first keys that differ, when they are another network's.
+    """
+    state = start.state
+    expected = {k: v.shape for k, v in model.state_dict().items() if not k.startswith("fc.")}
+    found = {k: v.shape for k, v in state.items() if not k.startswith("fc.")}
+    wrong = [f"{key} is missing" for key in expected if key not in found]
+    wrong += [f"{key} is unknown" for key in found if key not in expected]
+    wrong += [
+        f"{key} is {tuple(found[key])}, not {tuple(shape)}"
+        for key, shape in expected.items()
+        if key in found and found[key] != shape
+    ]
+    if wrong:
+        more = f", and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise UserError(
+            f"{start.origin} holds the weights of another network: {'; '.join(wrong[:3])}{more}:"
+            " give a state dict of torchvision's ResNet-18"
+        )
+    head = {k: v for k, v in model.state_dict().items() if k.startswith("fc.")}
+    model.load_state_dict({k: v for k, v in state.items() if k in expected} | head)
+
+
+def quarter_turns(x: Tensor, y: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Rotate each square image by 0 to 3 quarter turns, drawn at random; that is its new label."""
+    turns = torch.randint(4, (len(x),), generator=generator).to(x.device)
+    for k in (1, 2, 3):
+        x = torch.where((turns == k)[:, None, None, None], x.rot90(k, (2, 3)), x)
+    return x, turns
+
+
+def all_quarter_turns(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Return every image in all four turns, (4 N, 3, S, S), and the turns: a set to validate on."""
+    turned = torch.cat([images.rot90(k, (2, 3)) for k in range(4)])
+    return turned, torch.arange(4).repeat_interleave(len(images))

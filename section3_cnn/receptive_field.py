@@ -60,7 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> dict:
-    """Derive the table, measure before and after training, write all outputs; return the summary."""
+    """Derive the table, measure before and after training, write all outputs."""
     args = parse_args(build_parser(), argv, QUICK)
     data = load_image_data(args.dataset, args.data_dir, args.limit)
     if data.notice:
@@ -124,7 +124,8 @@ def summarise(
     layers, lines = {}, []
     for field in fields:
         gradients = unit_gradients(model, field.name, field.centre, images[:250])
-        gradients[:, *field.pixels(field.centre)] = 0
+        rows, cols = field.pixels(field.centre)
+        gradients[:, rows, cols] = 0
         sides = {
             when: [effective_side(maps[when][field.name]) for maps in measured]
             for when in ("before", "after")

@@ -123,6 +123,17 @@ def mixup(classes: int, alpha: float = 0.2) -> Augmentation:
     return mix
 
 
+# By name, in the order in which they are applied: shapes, then colours, then what hides or blends.
+AUGMENTATIONS = ("crop", "flip", "rotate", "jitter", "grayscale", "erase", "mixup")
+
+
+def augmentations_of(names: Sequence[str], classes: int) -> list[Augmentation]:
+    """Return the named augmentations in their order of application."""
+    known = {f.__name__: f for f in (crop, flip, rotate, jitter, grayscale, erase)}
+    known["mixup"] = mixup(classes)
+    return [known[name] for name in AUGMENTATIONS if name in names]
+
+
 def _uniform(x: Tensor, low: float, high: float, generator: torch.Generator) -> Tensor:
     """Return one draw an image, (N, 1, 1, 1)."""
     draws = torch.rand(len(x), 1, 1, 1, generator=generator)

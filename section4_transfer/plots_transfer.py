@@ -43,6 +43,8 @@ def accuracy_against_labels(path: Path, arms: Arms, sizes: dict[float, int], tit
         ylabel="test accuracy (%), 95 % interval",
         title=title,
     )
+    ax.minorticks_off()
+    ax.set_xticks(list(sizes.values()), [f"{size:,}" for size in sizes.values()])
     ax.legend()
     save_figure(fig, path)
 
@@ -65,7 +67,7 @@ def accuracy_against_time(
             later = [start.seconds + seconds for seconds in fit.seconds]
             ax.plot(later, best, linestyle=":", label=f"{arm}, pretraining included", **style)
     ax.set(xlabel="training time (s)", ylabel="validation accuracy (%), best so far", title=title)
-    ax.legend()
+    fig.legend(loc="outside lower center", ncols=2)
     save_figure(fig, path)
 
 

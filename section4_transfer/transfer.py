@@ -136,7 +136,7 @@ def train_whole(
 
 
 def _network(setting: Setting, start: Start | None) -> nn.Module:
-    """Return a ResNet-18 with a fresh head, equal in all arms, and the backbone of `start` if any."""
+    """Return a ResNet-18: a fresh head, equal in all arms, and the backbone of `start`, if any."""
     classes = len(setting.data.classes)
     model = initialise(resnet18(classes), generator(setting.seed, "init"))
     if start is not None:

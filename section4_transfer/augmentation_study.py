@@ -1,0 +1,251 @@
+"""Train one network with each augmentation alone, with all, and with all but one; compare.
+
+Every arm starts from the same weights and sees the same images in the same order, changed or not;
+all are tested on the same unchanged images. Writes <runs-dir>/augmentation/.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
+
+from torch import nn
+
+from section4_transfer.augment import AUGMENTATIONS, Pipeline, augmentations_of
+from section4_transfer.devices import Runtime
+from section4_transfer.distributed import main_first, runtime
+from section4_transfer.engine import fit
+from section4_transfer.models import CifarNet, check_size, initialise, resnet18
+from section4_transfer.recipe import add_recipe_flags, passes_for, recipe_of, share
+from section4_transfer.results import (
+    Outcome,
+    by_arm,
+    describe_arm,
+    epoch_line,
+    estimate_line,
+    gain,
+    gain_line,
+    table,
+)
+from section4_transfer.steps import evaluate
+from shared_utils.cli import add_shared_flags, parse_args, positive_int, start
+from shared_utils.errors import UserError
+from shared_utils.runs import RunFolder
+from shared_utils.torch_data import IMAGE_DATASETS, TorchData, generator, load_torch_data
+
+HERE = Path(__file__).resolve().parent
+QUICK = {
+    "epochs": 3,
+    "batch_size": 32,
+    "model": "resnet20",
+    "resize": 16,
+    "fractions": [1.0],
+    "dataset": "photo-digits",
+    "limit": 320,
+}
+MODELS = {"resnet18": resnet18, "resnet20": lambda classes: CifarNet(20, classes)}
+LEARNING_RATES = {"resnet18": 0.01, "resnet20": 0.1}
+SHORTER = "--model resnet20 --resize 32, --limit 5000, --quick"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of this script's flags."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_shared_flags(
+        parser,
+        HERE / "runs",
+        datasets=IMAGE_DATASETS,
+        epochs=5,
+        batch_size=64,
+        lr=(None, "0.1 for resnet20, 0.01 for resnet18"),
+        seeds=1,
+        dataset="auto",
+        limit=(None, "all"),
+    )
+    parser.add_argument(
+        "--model",
+        choices=list(MODELS),
+        default="resnet18",
+        help="resnet18: torchvision's; resnet20: He et al.'s for CIFAR (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--resize",
+        type=positive_int,
+        default=224,
+        help="side of the images that the network sees, in pixels (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--fractions",
+        nargs="+",
+        type=share,
+        default=[1.0],
+        help="shares of the training images to learn from (default: 1)",
+    )
+    add_recipe_flags(parser)
+    return parser
+
+
+def arms() -> dict[str, list[str]]:
+    """Return the names of the augmentations that each arm uses."""
+    alone = {name: [name] for name in AUGMENTATIONS}
+    but_one = {
+        f"all but {name}": [other for other in AUGMENTATIONS if other != name]
+        for name in AUGMENTATIONS
+    }
+    return {"none": [], **alone, "all": list(AUGMENTATIONS), **but_one}
+
+
+def main(argv: list[str] | None = None) -> dict:
+    """Train every arm on every share, test each once, write all outputs, return the summary."""
+    parser = build_parser()
+    args = parse_args(parser, argv, QUICK)
+    args.fractions = sorted(set(args.fractions))
+    try:
+        check_size(MODELS[args.model](2), args.resize)
+    except ValueError as error:
+        parser.error(f"argument --resize: {error}")
+    with runtime(args.device, args.precision) as here:
+        with main_first(here):
+            data = load_torch_data(args.dataset, args.data_dir, args.limit, args.resize)
+        return study(args, data, here)
+
+
+def study(args: argparse.Namespace, data: TorchData, here: Runtime) -> dict:
+    """Run the study in this process; only the main one writes, draws and returns a summary."""
+    run = None
+    if here.is_main:
+        if data.notice:
+            print(f"\n*** {data.notice} ***\n")
+        described = data.describe() | {"runtime": here.describe()}
+        run = RunFolder(args.runs_dir / "augmentation", vars(args), described)
+    outcomes = []
+    for fraction in args.fractions:
+        for arm in arms():
+            for seed in range(args.seed, args.seed + args.seeds):
+                try:
+                    outcomes.append(train(arm, fraction, seed, data, args, here, run))
+                except FloatingPointError as error:
+                    print(f"{arm}, seed {seed}: {error}: it is stopped here; try a smaller --lr")
+    if not outcomes:
+        raise UserError("every network diverged: try a smaller --lr")
+
+    pipeline = Pipeline(*data.statistics(), size=args.resize)
+    for outcome in outcomes:  # all choices are made: the test set, once
+        _, correct = evaluate(outcome.model, (data.x_test, data.y_test), pipeline, here)
+        outcome.correct = correct.numpy()
+    if run is None:
+        return {}
+    grouped = by_arm(outcomes)
+    gains = find_gains(grouped, args.fractions)
+    summary = {
+        "data": data.name,
+        "runs": {arm: describe_arm(of_arm) for arm, of_arm in grouped.items()},
+        "gains": gains,
+        "conclusions": conclude(grouped, args.fractions),
+    }
+    run.write_json("summary.json", summary)
+    print("\n" + table(summary["runs"]) + "\n\n" + "\n".join(summary["conclusions"]))
+
+    from section4_transfer import plots_augmentation as plots  # Matplotlib takes a second
+
+    sizes = {fraction: len(data.fraction(fraction)) for fraction in args.fractions}
+    plots.draw_all(run.path, grouped, gains, sizes, data)
+    print(f"\nmetrics and figures: {run.path}")
+    plots.show_figures(args.no_show)
+    return summary
+
+
+def train(
+    arm: str,
+    fraction: float,
+    seed: int,
+    data: TorchData,
+    args: argparse.Namespace,
+    here: Runtime,
+    run: RunFolder | None,
+) -> Outcome:
+    """Train one network with an arm's augmentations on a share of the images; log each epoch.
+
+    Raises FloatingPointError when its loss is no longer finite.
+    """
+    from tqdm import tqdm
+
+    classes, name = len(data.classes), label(arm, fraction)
+    model: nn.Module = initialise(MODELS[args.model](classes), generator(seed, "init"))
+
+    def on_epoch(row: dict) -> None:
+        run.log(arm=name, seed=seed, **row)
+        tqdm.write(epoch_line(name, seed, args.epochs, row))
+
+    def on_estimate(seconds: float) -> None:
+        if (arm, fraction, seed) == ("none", args.fractions[0], args.seed):
+            shown = [passes_for(f) * f for f in args.fractions]
+            whole = seconds * sum(shown) / shown[0] * len(arms()) * args.seeds
+            if line := estimate_line(whole, SHORTER):
+                tqdm.write(line)
+
+    kept = data.fraction(fraction)
+    fitted = fit(
+        model,
+        (data.x_train[kept], data.y_train[kept]),
+        (data.x_val, data.y_val),
+        Pipeline(*data.statistics(), augmentations_of(arms()[arm], classes), args.resize),
+        recipe_of(args, lr=args.lr or LEARNING_RATES[args.model], passes=passes_for(fraction)),
+        here,
+        seed=seed,
+        name=name,
+        on_epoch=on_epoch,
+        on_estimate=on_estimate,
+    )
+    return Outcome(name, seed, model, fitted)
+
+
+def label(arm: str, fraction: float) -> str:
+    """Return an arm's name in the results: with its share of the images, where that is not all."""
+    return arm if fraction == 1 else f"{arm} {100 * fraction:g}%"
+
+
+def comparisons(fraction: float) -> dict[str, dict[str, tuple[str, str]]]:
+    """Return for each augmentation the pairs of arms that differ in it alone: with, without."""
+    pairs = {}
+    for name in AUGMENTATIONS:
+        alone, others = (name, "none"), ("all", f"all but {name}")
+        pairs[name] = {
+            "alone": tuple(label(arm, fraction) for arm in alone),
+            "beside all others": tuple(label(arm, fraction) for arm in others),
+        }
+    return pairs
+
+
+def find_gains(grouped: dict[str, list[Outcome]], fractions: list[float]) -> dict:
+    """Return by share, augmentation and kind of comparison: the gain and its 95 % interval."""
+    return {
+        f"{fraction:g}": {
+            name: {
+                kind: gain(grouped[with_it], grouped[without])
+                for kind, (with_it, without) in pairs.items()
+                if with_it in grouped and without in grouped
+            }
+            for name, pairs in comparisons(fraction).items()
+        }
+        for fraction in fractions
+    }
+
+
+def conclude(grouped: dict[str, list[Outcome]], fractions: list[float]) -> list[str]:
+    """Return sentences: what all augmentations together gain, and what each gains alone."""
+    lines = []
+    for fraction in fractions:
+        pairs = [(label("all", fraction), label("none", fraction))]
+        pairs += [pair for both in comparisons(fraction).values() for pair in both.values()]
+        lines += [
+            gain_line(with_it, without, grouped[with_it], grouped[without])
+            for with_it, without in pairs
+            if with_it in grouped and without in grouped
+        ]
+    return lines
+
+
+if __name__ == "__main__":
+    start(main)

@@ -108,17 +108,19 @@ def erase(x: Tensor, y: Tensor, generator: torch.Generator) -> tuple[Tensor, Ten
 def mixup(classes: int, alpha: float = 0.2) -> Augmentation:
     """Return mixup: x = w x_i + (1 - w) x_j, and the labels alike, with w from Beta(alpha, alpha).
 
-    Labels (N,) become shares (N, classes). Source: Zhang et al. (2018), "mixup: beyond empirical
-    risk minimization", equation 1, with one w a batch.
+    Every pair draws its own w; labels (N,) become shares (N, classes). Source: Zhang et al. (2018),
+    "mixup: beyond empirical risk minimization", equation 1.
     """
 
     def mix(x: Tensor, y: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        # Two Gamma draws make a Beta; PyTorch's own samplers take no generator.
-        a, b = (torch._standard_gamma(torch.tensor(alpha), generator=generator) for _ in "ab")
-        w = float(a / (a + b)) if a + b > 0 else 0.5
+        # Two Gamma draws make a Beta: PyTorch's own sampler of Beta takes no generator.
+        a, b = torch._standard_gamma(torch.full((2, len(x)), alpha), generator=generator)
+        w = (a / (a + b)).nan_to_num(0.5).to(x.device)  # both may underflow
         other = torch.randperm(len(x), generator=generator).to(x.device)
         shares = F.one_hot(y, classes).float()
-        return w * x + (1 - w) * x[other], w * shares + (1 - w) * shares[other]
+        mixed_shares = w[:, None] * shares + (1 - w[:, None]) * shares[other]
+        w = w[:, None, None, None]
+        return w * x + (1 - w) * x[other], mixed_shares
 
     return mix
 

@@ -98,14 +98,15 @@ def initialise(model: nn.Module, generator: torch.Generator) -> nn.Module:
     """Give the network fresh weights, drawn from `generator` alone; return it.
 
     Convolutions: N(0, 2 / (out_channels k^2)), which keeps the gradient's size from layer to layer
-    (He et al. 2015, "Delving deep into rectifiers", equation 14); linear layers: N(0, 0.01);
-    biases 0; batch norm the identity.
+    (He et al. 2015, "Delving deep into rectifiers", equation 14). Linear layers: N(0, 1 / in),
+    which keeps the signal's size: much smaller weights in the head would hold the gradient back from all
+    layers below. Biases: 0. Batch norm: the identity.
     """
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", generator=generator)
         elif isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, std=0.01, generator=generator)
+            nn.init.normal_(module.weight, std=module.in_features**-0.5, generator=generator)
             nn.init.zeros_(module.bias)
         elif isinstance(module, nn.BatchNorm2d):
             module.reset_parameters()

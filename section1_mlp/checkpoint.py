@@ -1,5 +1,6 @@
 """Saving an MLP, and loading it without trusting the file."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ def load_model(path: Path) -> tuple[MLP, dict]:
         config, params, about = (checkpoint[key] for key in ("config", "params", "about"))
         sizes = config["layer_sizes"]
         shapes = {}
-        for layer, (n_in, n_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True), start=1):
+        for layer, (n_in, n_out) in enumerate(pairwise(sizes), start=1):
             shapes |= {f"W{layer}": (n_in, n_out), f"b{layer}": (n_out,)}
         # Before the model is built: sizes that the file does not fill with numbers cost nothing.
         found = {key: param.shape for key, param in params.items()}

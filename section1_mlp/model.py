@@ -11,6 +11,7 @@ errors"; Goodfellow, Bengio and Courville (2016), "Deep Learning", algorithms 6.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -61,9 +62,7 @@ class MLP:
         self.dtype = np.dtype(dtype)
         self.depth = len(layer_sizes) - 1
         self.params = {}
-        for layer, (n_in, n_out) in enumerate(
-            zip(layer_sizes[:-1], layer_sizes[1:], strict=True), start=1
-        ):
+        for layer, (n_in, n_out) in enumerate(pairwise(layer_sizes), start=1):
             if activation == "relu":
                 W = rng.normal(0, np.sqrt(2 / n_in), (n_in, n_out))
             else:

@@ -34,14 +34,16 @@ def train_steps(
 ) -> Iterator[float]:
     """Train `model` on x, y; after every step, yield the loss of its minibatch (before the step).
 
-    Raises FloatingPointError as soon as a loss is not finite.
+    Raises FloatingPointError, naming the epoch, as soon as a loss is not finite.
     """
     step, total = 0, epochs * steps_per_epoch(len(x), batch_size)
-    for _ in range(epochs):
+    for epoch in range(1, epochs + 1):
         for batch in minibatches(len(x), batch_size, rng):
-            loss = model.loss(x[batch], y[batch])
+            # A network that diverges overflows before its loss does; the loss is what is watched.
+            with np.errstate(over="ignore", invalid="ignore"):
+                loss = model.loss(x[batch], y[batch])
             if not math.isfinite(loss):
-                raise FloatingPointError(f"the loss became {loss} in step {step + 1} of {total}")
+                raise FloatingPointError(f"the loss became {loss} in epoch {epoch}")
             model.backward()
             model.step(lr * (1 + math.cos(math.pi * step / total)) / 2, momentum, weight_decay)
             step += 1

@@ -55,8 +55,9 @@ def load_image_data(dataset: str, data_dir: Path, limit: int | None = None) -> I
     """Load `dataset` ("auto", "mnist" or "digits") and split it, stratified by class.
 
     MNIST: 55,000 / 5,000 / 10,000, where the test set is the canonical one. digits: scikit-learn's
-    1,797 real 8x8 digits, enlarged to 28x28, 1,257 / 180 / 360. `limit` keeps at most so many
-    training images. Raises UserError when "mnist" cannot be had, or when a file is not MNIST's.
+    1,797 real 8x8 digits, enlarged to 20x20 and framed to 28x28 as MNIST's are: 1,257 / 180 / 360.
+    `limit` keeps at most so many training images. Raises UserError when "mnist" cannot be had, or
+    when a file is not MNIST's.
     """
     notice = ""
     if dataset == "digits":
@@ -109,8 +110,9 @@ def _digits() -> tuple:
     from sklearn.datasets import load_digits
 
     images, labels = load_digits(return_X_y=True)
-    enlarged = zoom(images.reshape(-1, 8, 8) * (255 / 16), (1, 3.5, 3.5), order=1).round()
-    x, x_test, y, y_test = _stratified(enlarged.astype(np.uint8), labels.astype(np.int64), 360)
+    enlarged = zoom(images.reshape(-1, 8, 8) * (255 / 16), (1, 2.5, 2.5), order=1).round()
+    framed = np.pad(enlarged.astype(np.uint8), ((0, 0), (4, 4), (4, 4)))
+    x, x_test, y, y_test = _stratified(framed, labels.astype(np.int64), 360)
     return "scikit-learn's load_digits", (x, y), (x_test, y_test)
 
 

@@ -1,0 +1,72 @@
+"""The figures of the approximation demo: errors against width, and the fitted functions."""
+
+import numpy as np
+
+from section1_mlp.functions import ACTIVATIONS
+from section1_mlp.targets import Target
+from shared_utils.plotting import COLORS, DIVERGING, MARKERS, new_figure
+
+Arm = tuple[str, str, int]  # target, activation, width
+
+
+def draw_errors(targets: dict[str, Target], errors: dict[Arm, list[float]]):
+    """Error against width for each activation: mean over seeds, with the range as a band."""
+    fig, axes = new_figure(1, len(targets), (13, 3.8), sharey=True)
+    widths = sorted({width for _, _, width in errors})
+    for ax, (name, target) in zip(axes, targets.items(), strict=True):
+        for activation, color, marker in zip(ACTIVATIONS, COLORS, MARKERS, strict=False):
+            values = np.array([errors[name, activation, width] for width in widths])
+            ax.plot(widths, values.mean(axis=1), color=color, marker=marker, label=activation)
+            ax.fill_between(widths, values.min(axis=1), values.max(axis=1), color=color, alpha=0.2)
+        ax.axhline(1, color="black", lw=1, ls="--", label="a constant")
+        ax.set(xscale="log", yscale="log", xlabel="hidden units", title=target.title)
+        ax.set_xticks(widths, widths, minor=False)
+        ax.xaxis.minorticks_off()
+    axes[0].set_ylabel("mean squared error\n(variance of the target: 1)")
+    axes[0].legend(fontsize=9)
+    return fig
+
+
+def draw_fits(targets: dict[str, Target], fitted: dict[Arm, np.ndarray]):
+    """The one-dimensional targets and what networks of a few widths make of them."""
+    lines = {name: target for name, target in targets.items() if target.x.shape[1] == 1}
+    widths = sorted({width for _, _, width in fitted})
+    shown = widths if len(widths) <= 3 else [widths[1], widths[len(widths) // 2], widths[-1]]
+    fig, axes = new_figure(len(lines), len(ACTIVATIONS), (12, 7), sharex=True, sharey="row")
+    for row, (name, target) in zip(axes, lines.items(), strict=True):
+        t = 2 * np.pi * target.x_dense[:, 0]
+        for ax, activation in zip(row, ACTIVATIONS, strict=True):
+            ax.plot(t, target.y_dense, color="black", lw=3, alpha=0.35, label="target")
+            for width, color in zip(shown, (COLORS[4], COLORS[5], COLORS[0]), strict=False):
+                label = f"{width} units"
+                ax.plot(t, fitted[name, activation, width], color=color, lw=1.5, label=label)
+            ax.set(title=f"{activation}, {target.title}", ylim=(-2.4, 2.4))
+        row[0].set_ylabel("value (deviations)")
+    for ax in axes[-1]:
+        ax.set_xlabel("t (radians)")
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    return fig
+
+
+def draw_surface(target: Target, fitted: dict[Arm, np.ndarray], width: int):
+    """The surface and the widest networks' errors on it, each with its own colour bar."""
+    side = round(len(target.x_dense) ** 0.5)
+    images = {"the target": target.y_dense} | {
+        f"{a}: error, {width} units": fitted["surface", a, width] - target.y_dense
+        for a in ACTIVATIONS
+    }
+    fig, axes = new_figure(1, len(images), (14, 3.4))
+    for ax, (title, values) in zip(axes, images.items(), strict=True):
+        limit = np.nanmax(np.abs(values)) if np.isfinite(values).any() else 1
+        image = ax.imshow(
+            values.reshape(side, side).T,
+            cmap=DIVERGING,
+            vmin=-limit,
+            vmax=limit,
+            origin="lower",
+            extent=(-1, 1, -1, 1),
+        )
+        fig.colorbar(image, ax=ax, label="deviations")
+        ax.set(title=title, xlabel="u", ylabel="v")
+        ax.grid(False)
+    return fig

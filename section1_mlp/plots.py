@@ -1,0 +1,149 @@
+"""The figures of the comparison: how each network learned, and what it still gets wrong."""
+
+from pathlib import Path
+
+import numpy as np
+
+from section1_mlp.arms import Fit, flat
+from section1_mlp.model import MLP
+from section1_mlp.results import best_arm
+from shared_utils.data import CLASSES, ImageData
+from shared_utils.plotting import COLORS, MARKERS, new_figure, save_figure
+from shared_utils.seed import stream
+
+
+def draw_all(folder: Path, fits: list[Fit], data: ImageData) -> None:
+    """Draw every figure into `folder`: curves over all seeds, the rest for each arm's first."""
+    arms = {}
+    for fit in fits:
+        arms.setdefault(fit.arm, []).append(fit)
+    firsts = [of_arm[0] for of_arm in arms.values()]
+    best = next(fit for fit in firsts if fit.arm == best_arm(fits))
+    figures = {
+        "curves": draw_curves(arms, data),
+        "activations": draw_activations(firsts, data),
+        "gradient_norms": draw_gradient_norms(firsts, data),
+        "confusion": draw_confusion({fit.arm: fit.probs for fit in firsts}, data),
+        "mistakes": draw_mistakes(best, data),
+    }
+    for name, figure in figures.items():
+        save_figure(figure, folder / f"{name}.png")
+
+
+def draw_curves(arms: dict[str, list[Fit]], data: ImageData):
+    """Loss and accuracy against the epoch: mean over seeds, with the range as a band."""
+    fig, axes = new_figure(1, 2, (10, 4))
+    for color, marker, (arm, fits) in zip(COLORS, MARKERS, arms.items(), strict=False):
+        for ax, measure in zip(axes, ("loss", "acc"), strict=True):
+            for part, dashes in (("train", "--"), ("val", "-")):
+                values = np.array([[row[f"{part}_{measure}"] for row in f.history] for f in fits])
+                epochs = np.arange(1, values.shape[1] + 1)
+                ax.plot(
+                    epochs,
+                    values.mean(axis=0),
+                    dashes,
+                    color=color,
+                    marker=marker if part == "val" else None,
+                    label=f"{arm}, {'validation' if part == 'val' else 'training'}",
+                )
+                ax.fill_between(
+                    epochs, values.min(axis=0), values.max(axis=0), color=color, alpha=0.2, lw=0
+                )
+    axes[0].set(xlabel="epoch", ylabel="cross-entropy (nats)", yscale="log", title="Loss")
+    axes[1].set(xlabel="epoch", ylabel="accuracy (fraction)", title="Accuracy")
+    axes[1].legend(fontsize=9)
+    for ax in axes:
+        ax.xaxis.get_major_locator().set_params(integer=True)
+    fig.suptitle(f"{data.title}: {_seeds(arms)}")
+    return fig
+
+
+def draw_activations(fits: list[Fit], data: ImageData):
+    """Distributions of every hidden layer's outputs on validation images, before and after."""
+    depth = fits[0].model.depth - 1
+    fig, axes = new_figure(len(fits), depth, (4.5 * depth, 2.5 * len(fits)), squeeze=False)
+    x = flat(data.x_val)[:1000]
+    for row, fit in zip(axes, fits, strict=True):
+        untrained = MLP(fit.model.layer_sizes, fit.arm, rng=stream(fit.seed, "init"))
+        for layer, ax in enumerate(row, start=1):
+            before, after = (m.hidden(x)[layer].ravel() for m in (untrained, fit.model))
+            top = np.percentile(np.concatenate([before, after]), 99.9)
+            bins = np.linspace(min(before.min(), after.min()), max(top, 1e-6), 50)
+            for values, color, label in (
+                (before, COLORS[5], "at the start"),
+                (after, COLORS[1], "trained"),
+            ):
+                weights = np.full(len(values), 100 / len(values))
+                ax.hist(values, bins, weights=weights, histtype="step", lw=2, color=color)
+                ax.plot([], [], color=color, label=label)
+            if fit.arm == "relu":
+                zeros = [f"{np.mean(v == 0):.0%}" for v in (before, after)]
+                note = f"exactly zero:\n{zeros[0]} at the start\n{zeros[1]} trained"
+                ax.text(0.97, 0.97, note, transform=ax.transAxes, ha="right", va="top", fontsize=9)
+            ax.set(title=f"{fit.arm}, hidden layer {layer}", yscale="log")
+            ax.set_ylabel("share of outputs (%)" if layer == 1 else "")
+            ax.set_xlabel("output of a unit" if fit is fits[-1] else "")
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    fig.suptitle(f"{data.title}: hidden activations of {len(x)} validation images")
+    return fig
+
+
+def draw_gradient_norms(fits: list[Fit], data: ImageData):
+    """Norm of every weight matrix's gradient over training: where it vanishes, learning is slow."""
+    fig, axes = new_figure(1, len(fits), (4 * len(fits), 3.8), sharey=True, squeeze=False)
+    for ax, fit in zip(axes[0], fits, strict=True):
+        epochs, *layers = np.array(fit.grad_norms).T
+        for layer, (norms, color) in enumerate(zip(layers, COLORS, strict=False), start=1):
+            ax.plot(epochs, norms, color=color, lw=0.6, alpha=0.35)
+            ax.plot(epochs, _running_mean(norms), color=color, label=f"W{layer}")
+        ax.set(xlabel="epoch", yscale="log", title=fit.arm)
+    axes[0, 0].set_ylabel("norm of the minibatch gradient")
+    axes[0, 0].legend(title="running mean", fontsize=9)
+    fig.suptitle(f"{data.title}: gradient norm by layer")
+    return fig
+
+
+def draw_confusion(probs: dict[str, np.ndarray], data: ImageData):
+    """Confusion matrices of the test set, one a network: counts, coloured by the errors."""
+    from sklearn.metrics import confusion_matrix
+
+    fig, axes = new_figure(1, len(probs), (4.4 * len(probs), 5), squeeze=False)
+    for ax, (name, p) in zip(axes[0], probs.items(), strict=True):
+        counts = confusion_matrix(data.y_test, p.argmax(axis=1), labels=range(CLASSES))
+        errors = counts - np.diag(np.diag(counts))
+        ax.imshow(errors, cmap="Blues", vmax=max(errors.max() * 2, 1))
+        for (row, col), count in np.ndenumerate(counts):
+            if count:
+                ax.text(col, row, count, ha="center", va="center", fontsize=8)
+        ax.set(xlabel="predicted digit", ylabel="true digit", xticks=range(10), yticks=range(10))
+        ax.set_title(f"{name}: {errors.sum()} of {counts.sum():,} wrong")
+        ax.grid(False)
+    fig.suptitle(f"{data.title}, test set")
+    return fig
+
+
+def draw_mistakes(fit: Fit, data: ImageData):
+    """The test digits that the network gets wrong with the most confidence."""
+    predicted, confidence = fit.probs.argmax(axis=1), fit.probs.max(axis=1)
+    wrong = np.flatnonzero(predicted != data.y_test)
+    shown = wrong[np.argsort(-confidence[wrong], kind="stable")][:18]
+    fig, axes = new_figure(3, 6, (9, 5.6))
+    for ax in axes.flat:
+        ax.axis("off")
+    for ax, index in zip(axes.flat, shown, strict=False):
+        ax.imshow(data.x_test[index, 0], cmap="gray_r", interpolation="nearest")
+        title = f"{data.y_test[index]} taken for {predicted[index]}\n{confidence[index]:.1%}"
+        ax.set_title(title, fontsize=9)
+    fig.suptitle(f"{data.title}: the most confident of {fit.arm}'s {len(wrong)} test errors")
+    return fig
+
+
+def _seeds(arms: dict[str, list[Fit]]) -> str:
+    n = max(len(fits) for fits in arms.values())
+    return "one seed" if n == 1 else f"mean and range over {n} seeds"
+
+
+def _running_mean(values: np.ndarray) -> np.ndarray:
+    """Average every value with its neighbours, ten on each side (fewer at the ends)."""
+    window = np.ones(21)
+    return np.convolve(values, window, "same") / np.convolve(np.ones(len(values)), window, "same")

@@ -1,0 +1,104 @@
+"""Evaluate saved networks on the test set: accuracy with its interval, and class by class.
+
+Reads the weights that train.py saved (or one file, --ckpt) and the data that they were trained on.
+Writes <runs-dir>/test/: summary and confusion matrices.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
+
+from section1_mlp.arms import flat
+from section1_mlp.checkpoint import load_model
+from section1_mlp.model import MLP
+from section1_mlp.plots import draw_confusion
+from shared_utils.cli import add_shared_flags, parse_args, start
+from shared_utils.data import CLASSES, ImageData, load_image_data
+from shared_utils.errors import UserError
+from shared_utils.plotting import save_figure, show_figures
+from shared_utils.runs import RunFolder
+from shared_utils.stats import accuracy_ci95
+
+HERE = Path(__file__).resolve().parent
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of this script's flags."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_shared_flags(
+        parser,
+        HERE / "runs",
+        dataset=(None, "the one that the network was trained on"),
+    )
+    parser.add_argument(
+        "--ckpt",
+        type=Path,
+        help="one file of weights (default: all of <runs-dir>/train/)",
+    )
+    return parser
+
+
+def main(argv: list[str] | None = None) -> dict:
+    """Test every network that was found, print and write the results, return the summary."""
+    args = parse_args(build_parser(), argv, quick={})
+    paths = [args.ckpt] if args.ckpt else sorted((args.runs_dir / "train").glob("*.pkl"))
+    if not paths:
+        raise UserError(f"nothing is trained in {args.runs_dir / 'train'}: run train.py first")
+    networks = {path.stem: load_model(path) for path in paths}
+    trained_on = {about["dataset"] for _, about in networks.values()}
+    if args.dataset is None and len(trained_on) > 1:
+        raise UserError(f"the networks were trained on {sorted(trained_on)}: choose a --dataset")
+    data = load_image_data(args.dataset or trained_on.pop(), args.data_dir)
+    if data.notice:
+        print(f"\n*** {data.notice} ***\n")
+    for path, (model, _) in zip(paths, networks.values(), strict=True):
+        if (model.layer_sizes[0], model.layer_sizes[-1]) != (28 * 28, CLASSES):
+            raise UserError(f"{path} is a network of sizes {model.layer_sizes}, not for digits")
+
+    run = RunFolder(args.runs_dir / "test", vars(args), data.describe())
+    probs = {name: model.forward(flat(data.x_test)) for name, (model, _) in networks.items()}
+    summary = {"data": data.name, "runs": {}}
+    for name, p in probs.items():
+        print(f"\n{name}: {name_of(networks[name][0])}, {data.title}")
+        summary["runs"][name] = report(p.argmax(axis=1), data)
+    run.write_json("summary.json", summary)
+    save_figure(draw_confusion(probs, data), run.path / "confusion.png")
+    print(f"\nsummary and confusion matrices: {run.path}")
+    show_figures(args.no_show)
+    return summary
+
+
+def report(predicted: np.ndarray, data: ImageData) -> dict:
+    """Print and return accuracy with its interval, and each class's precision and recall."""
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+    correct, total = int(np.sum(predicted == data.y_test)), len(data.y_test)
+    low, high = accuracy_ci95(correct, total)
+    print(f"accuracy {correct / total:.2%} ({correct:,} of {total:,}), 95 % interval ", end="")
+    print(f"{low:.2%} - {high:.2%}")
+    precision, recall, _, support = precision_recall_fscore_support(
+        data.y_test, predicted, labels=range(CLASSES), zero_division=0
+    )
+    print(f"{'digit':>5}{'precision':>11}{'recall':>9}{'images':>8}")
+    for digit in range(CLASSES):
+        print(f"{digit:>5}{precision[digit]:>11.2%}{recall[digit]:>9.2%}{support[digit]:>8,}")
+    return {
+        "test_acc": correct / total,
+        "test_ci95": (low, high),
+        "precision": precision.tolist(),
+        "recall": recall.tolist(),
+        "confusion": confusion_matrix(data.y_test, predicted, labels=range(CLASSES)).tolist(),
+    }
+
+
+def name_of(model: MLP) -> str:
+    """Return a network's shape in words, such as "784-256-128-10, relu"."""
+    return f"{'-'.join(map(str, model.layer_sizes))}, {model.activation}"
+
+
+if __name__ == "__main__":
+    start(main)

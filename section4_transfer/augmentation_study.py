@@ -37,12 +37,12 @@ from shared_utils.torch_data import IMAGE_DATASETS, TorchData, generator, load_t
 HERE = Path(__file__).resolve().parent
 QUICK = {
     "epochs": 3,
-    "batch_size": 32,
+    "batch_size": 16,
+    "lr": 0.05,
     "model": "resnet20",
     "resize": 16,
-    "fractions": [1.0],
     "dataset": "photo-digits",
-    "limit": 320,
+    "limit": 600,
 }
 MODELS = {"resnet18": resnet18, "resnet20": lambda classes: CifarNet(20, classes)}
 LEARNING_RATES = {"resnet18": 0.01, "resnet20": 0.1}

@@ -33,7 +33,7 @@ from shared_utils.runs import RunFolder
 from shared_utils.torch_data import IMAGE_DATASETS, TorchData, generator, load_torch_data
 
 HERE = Path(__file__).resolve().parent
-QUICK = {"epochs": 4, "depth": [8, 14], "dataset": "photo-digits", "batch_size": 64, "limit": 1300}
+QUICK = {"epochs": 4, "batch_size": 32, "depth": [8, 14], "dataset": "photo-digits"}
 
 
 def build_parser() -> argparse.ArgumentParser:

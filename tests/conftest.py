@@ -1,0 +1,5 @@
+"""Settings for all tests: no windows."""
+
+import os
+
+os.environ["MPLBACKEND"] = "Agg"

@@ -1,0 +1,122 @@
+import numpy as np
+import pytest
+import torch
+from section4_helpers import TinyNet
+from torch import nn
+
+from section4_transfer import pretrained
+from section4_transfer.engine import Fit
+from section4_transfer.models import CifarNet, resnet18
+from section4_transfer.pretrained import Start, file_state, find_start, load_backbone
+from section4_transfer.results import (
+    Outcome,
+    by_arm,
+    describe_arm,
+    estimate_line,
+    gain,
+    gain_line,
+    save_weights,
+    table,
+)
+from shared_utils.errors import UserError
+from shared_utils.network import DownloadError
+
+
+def outcome(arm, seed, correct):
+    fitted = Fit(["conv"], [{"val_acc": 0.5}], [[1.0]], [2.0], 100.0, 1)
+    return Outcome(arm, seed, nn.Identity(), fitted, np.array(correct, bool))
+
+
+def test_a_paired_gain_has_the_interval_of_agresti_and_min():
+    ours, theirs = np.zeros(100, bool), np.zeros(100, bool)
+    ours[:60], theirs[10:50] = True, True  # 20 right for ours alone, none for theirs alone
+    difference, low, high = gain([outcome("a", 0, ours)], [outcome("b", 0, theirs)])
+    assert difference == pytest.approx(0.2)
+    middle = 20 / 102
+    half = 1.959964 * np.sqrt((21 - 20**2 / 102) / 102**2)
+    assert (low, high) == pytest.approx((middle - half, middle + half))
+    line = gain_line("a", "b", [outcome("a", 0, ours)], [outcome("b", 0, theirs)])
+    assert "+20.00 points" in line and ": a difference (of these two networks, one seed)" in line
+    assert "chance" in gain_line("a", "b", [outcome("a", 0, ours)], [outcome("b", 0, ours)])
+
+
+def test_over_seeds_the_interval_is_students_and_only_shared_seeds_count():
+    from scipy.stats import ttest_1samp
+
+    rng = np.random.default_rng(0)
+    ours = [outcome("a", seed, rng.random(50) < 0.7) for seed in range(4)]
+    theirs = [outcome("b", seed, rng.random(50) < 0.5) for seed in (1, 2, 3, 9)]
+    differences = [ours[s].correct.mean() - theirs[s - 1].correct.mean() for s in (1, 2, 3)]
+    interval = ttest_1samp(differences, 0).confidence_interval(0.95)
+    expected = np.mean(differences), interval.low, interval.high
+    assert gain(ours, theirs) == pytest.approx(expected)
+    with pytest.raises(ValueError, match="no seed"):
+        gain(ours[:1], theirs)
+
+
+def test_arms_are_described_by_counts_and_seeds():
+    outcomes = [outcome("a", 0, [1, 1, 1, 0]), outcome("b", 0, [0] * 4), outcome("a", 1, [1] * 4)]
+    arms = by_arm(outcomes)
+    described = describe_arm(arms["a"])
+    assert list(arms) == ["a", "b"] and described["test_acc"] == 0.75
+    assert described["over_seeds"]["test_acc"]["mean"] == pytest.approx(0.875)
+    assert described["test_ci95"] == pytest.approx((0.3006, 0.9544), abs=1e-4)  # Wilson
+    assert "75.00%" in table({"a": described})
+
+
+def test_only_long_runs_are_announced_with_what_shortens_them():
+    assert estimate_line(600, "--quick") == ""
+    line = estimate_line(1200, "--quick")
+    assert "20 minutes" in line and "--quick" in line
+
+
+def test_saved_weights_come_back_and_replace_all_but_the_head(tmp_path):
+    source, target = resnet18(4), resnet18(7)
+    save_weights(tmp_path / "w.pt", source.state_dict())
+    head = target.fc.weight.clone()
+    start, notice = find_start(str(tmp_path / "w.pt"))
+    load_backbone(target, start)
+    assert notice == "" and torch.equal(target.fc.weight, head)
+    for key, value in source.state_dict().items():
+        if not key.startswith("fc."):
+            assert torch.equal(target.state_dict()[key], value)
+
+
+def test_weights_of_another_network_are_refused_with_the_keys(tmp_path):
+    save_weights(tmp_path / "w.pt", CifarNet(8).state_dict())
+    with pytest.raises(UserError, match=r"another network: conv1.weight is missing.*and \d+ more"):
+        find_start(str(tmp_path / "w.pt"))
+    state = resnet18(4).state_dict()
+    state["layer1.0.conv1.weight"] = torch.zeros(3, 3)
+    state["extra"] = torch.zeros(1)
+    with pytest.raises(UserError, match=r"extra is unknown; layer1.0.conv1.weight is \(3, 3\)"):
+        load_backbone(resnet18(2), Start("x.pt", state))
+
+
+def test_a_weights_file_can_run_nothing(tmp_path):
+    class Hostile:
+        def __reduce__(self):
+            return (tmp_path / "ran").touch, ()
+
+    for name, content in (("hostile", Hostile()), ("model", TinyNet()), ("list", [1])):
+        torch.save(content, tmp_path / name)
+        with pytest.raises(UserError, match=name):
+            file_state(tmp_path / name)
+    assert not (tmp_path / "ran").exists()
+    (tmp_path / "text").write_text("no weights")
+    (tmp_path / "cut").write_bytes((tmp_path / "list").read_bytes()[:-30])
+    for name in ("text", "cut", "missing", "."):
+        with pytest.raises(UserError, match=name):
+            file_state(tmp_path / name)
+
+
+def test_auto_weights_fall_back_loudly_and_imagenet_does_not(monkeypatch):
+    def refuse():
+        raise DownloadError("no route")
+
+    monkeypatch.setattr(pretrained, "imagenet_state", refuse)
+    start, notice = find_start("auto")
+    assert start is None and "no route" in notice and "quarter turns" in notice
+    with pytest.raises(UserError, match="--weights rotation"):
+        find_start("imagenet")
+    assert find_start("rotation") == (None, "")

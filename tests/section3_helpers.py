@@ -5,9 +5,11 @@ import torch
 
 from section3_cnn.layers import AvgPool2D, BatchNorm2D, Conv2D, Flatten, Linear, MaxPool2D, ReLU
 
+torch.set_num_threads(1)  # tensors this small only wait for a second thread
+
 
 def naive_conv(x, W, b, stride, padding):
-    """b[o] + sum of W[o, c, i, j] x[n, c, r s + i - p, q s + j - p]: the definition, loop by loop."""
+    """b[o] + sum of W[o, c, i, j] x[n, c, r s + i - p, q s + j - p]: the definition, in loops."""
     n_images, channels, height, width = x.shape
     filters, _, kh, kw = W.shape
     (sh, sw), (ph, pw) = stride, padding
@@ -107,3 +109,40 @@ def assert_like_torch(layer, x, rng, tolerance=1e-10):
         np.testing.assert_allclose(value, getattr(twin, key).numpy(), rtol=tolerance)
     np.testing.assert_array_equal(x, x_before)
     np.testing.assert_array_equal(grad_out, grad_before)
+
+
+class TorchSmall(torch.nn.Module):
+    """The small network, written as the README draws it: ReLU before the pool, always."""
+
+    def __init__(self, pool):
+        super().__init__()
+        nn = torch.nn
+        Pool = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}[pool]
+        self.chain = nn.Sequential(
+            *(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), Pool(2)),
+            *(nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(), Pool(2)),
+            *(nn.Flatten(), nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10)),
+        )
+
+    def forward(self, x):
+        return self.chain(x)
+
+
+def copy_weights(model, twin):
+    """Give PyTorch's network the weights of ours, in order, and its dtype."""
+    twin.to(torch.from_numpy(np.zeros(0, model.dtype)).dtype)
+    arrays = iter(model.params.items())
+    with torch.no_grad():
+        for param, (key, array) in zip(twin.parameters(), arrays, strict=True):
+            transposed = key.startswith("fc") and key.endswith("W")
+            param.copy_(torch.from_numpy((array.T if transposed else array).copy()))
+    return twin
+
+
+def ours_from(twin, model):
+    """Return PyTorch's parameters under our names and in our layout."""
+    values = (param.detach().numpy() for param in twin.parameters())
+    return {
+        key: value.T if key.startswith("fc") and key.endswith("W") else value
+        for key, value in zip(model.params, values, strict=True)
+    }

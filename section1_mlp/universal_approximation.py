@@ -29,7 +29,7 @@ from shared_utils.stats import mean_std
 HERE = Path(__file__).resolve().parent
 QUICK = {"epochs": 300, "seeds": 1}
 WIDTHS = [2, 4, 8, 16, 32, 64]
-LEARNING_RATES = {"relu": 0.03, "tanh": 0.05, "sigmoid": 0.1}
+LEARNING_RATES = {"relu": 0.03, "tanh": 0.05, "sigmoid": 0.05}
 # How steep the first layer's units start: a tanh of slope 4 rises within a quarter of the domain.
 # A sigmoid is a tanh of half the slope: sigmoid(z) = (1 + tanh(z / 2)) / 2.
 SLOPES = {"relu": 1, "tanh": 4, "sigmoid": 8}

@@ -121,6 +121,7 @@ def load_checkpoint(path: Path) -> dict:
             if opcode.name not in _OPCODES.split():
                 raise pickle.UnpicklingError(f"opcode {opcode.name}")
         checkpoint = _Unpickler(BytesIO(content)).load()
+        _require_plain(checkpoint)
     except Exception as error:  # a damaged pickle can raise nearly anything
         raise UserError(
             f"{path} is not a checkpoint of this project, or is damaged ({error}): train again"
@@ -132,18 +133,19 @@ def load_checkpoint(path: Path) -> dict:
 
 class _Pickler(pickle.Pickler):
     def reducer_override(self, obj):
-        """Reduce arrays and NumPy numbers to `numpy.ndarray(shape, dtype, buffer)`, all else not.
+        """Reduce arrays to `numpy.ndarray(shape, dtype, buffer)`; refuse what is not plain.
 
-        NumPy's own reduction needs objects (dtypes, `__setstate__`) that a reader must not trust.
+        It is asked for whatever is no plain container, number or text. NumPy's own reduction needs
+        objects (dtypes, `__setstate__`) that a reader must not trust.
         """
         if isinstance(obj, np.ndarray):
             array = np.asarray(obj, obj.dtype.newbyteorder("<"))
             if array.dtype.str not in _DTYPES:
                 raise TypeError(f"a checkpoint holds no arrays of {obj.dtype}")
             return np.ndarray, (array.shape, array.dtype.str, bytearray(array.tobytes()))
-        if type(obj).__module__ != "builtins":
-            raise TypeError(f"a checkpoint holds no {type(obj).__name__}")
-        return NotImplemented
+        if obj is np.ndarray:
+            return NotImplemented
+        raise TypeError(f"a checkpoint holds no {type(obj).__name__}")
 
 
 class _Unpickler(pickle.Unpickler):
@@ -158,6 +160,22 @@ def _array(shape, dtype, buffer):
     if dtype not in _DTYPES or not isinstance(buffer, bytearray):
         raise pickle.UnpicklingError("an array of a foreign kind")
     return np.frombuffer(buffer, dtype).reshape(shape)
+
+
+def _require_plain(content) -> None:
+    """Raise UnpicklingError unless there is nothing in `content` but plain things and arrays."""
+    waiting, seen = [content], set()  # not recursive: a container may hold itself
+    while waiting:
+        value = waiting.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, dict):
+            waiting += [*value.keys(), *value.values()]
+        elif isinstance(value, (list, tuple)):
+            waiting += value
+        elif not isinstance(value, (int, float, str, bytes, np.ndarray, type(None))):
+            raise pickle.UnpicklingError(f"it holds a {type(value).__name__}")
 
 
 def _plain(value):

@@ -1,5 +1,6 @@
 """One network's whole training: train, watch, keep the best epoch. Two scripts share it."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -73,31 +74,34 @@ def fit_network(
         **options,
     )
     arrays = model.params | model.state
-    best, best_rank, step, clock = {}, None, 0, time.perf_counter()
+    best, best_rank, epoch, clock = {}, None, 1, time.perf_counter()
     # A network that diverges overflows before its loss does; the loss is what is watched.
     with np.errstate(over="ignore", invalid="ignore"):
         try:
             for step, loss in enumerate(steps, start=1):
                 seen = min(step % per_epoch * batch_size, n) or n
-                bar.update(n * ((step - 1) // per_epoch) + seen - bar.n)
+                bar.update(n * (epoch - 1) + seen - bar.n)
                 if step % 20 == 0:
                     bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
                 if step % per_epoch:
                     continue
                 fit.train_seconds += time.perf_counter() - clock
-                row = {"arm": arm, "seed": seed, "epoch": step // per_epoch}
+                row = {"arm": arm, "seed": seed, "epoch": epoch}
                 row["train_loss"], row["train_acc"] = evaluate(model, data.x_train, data.y_train)
                 row["val_loss"], row["val_acc"] = evaluate(model, data.x_val, data.y_val)
+                if not math.isfinite(row["val_loss"]):
+                    raise FloatingPointError(f"the validation loss became {row['val_loss']}")
                 fit.history.append(row)
                 on_epoch(row)
                 # Among equal accuracies, which small validation sets have, the lower loss.
                 rank = (row["val_acc"], -row["val_loss"])
                 if best_rank is None or rank > best_rank:
-                    best_rank, fit.best_epoch = rank, row["epoch"]
+                    best_rank, fit.best_epoch = rank, epoch
                     best = {key: array.copy() for key, array in arrays.items()}
+                epoch += 1
                 clock = time.perf_counter()
         except FloatingPointError as error:
-            raise FloatingPointError(f"epoch {step // per_epoch + 1}: {error}") from error
+            raise FloatingPointError(f"epoch {epoch}: {error}") from error
     for key, array in arrays.items():
         array[:] = best[key]
     model.eval()

@@ -10,7 +10,7 @@ from section3_cnn.model import Sequential
 from section3_cnn.optimizer import SGD, learning_rate
 from shared_utils.data import minibatches
 
-EVAL_BATCH = 250  # larger ones gain no speed: their windows no longer fit the cache
+EVAL_BATCH = 250  # many enough to be quick, few enough to spare memory
 
 
 def steps_per_epoch(n: int, batch_size: int) -> int:

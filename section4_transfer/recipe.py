@@ -10,7 +10,7 @@ A schedule is a factor on the peak rate, a function of the run's progress p in [
 
 import argparse
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from section4_transfer.devices import DEVICES, PRECISIONS, Runtime
 from shared_utils.cli import non_negative_float
@@ -93,8 +93,8 @@ def recipe_of(args: argparse.Namespace, **changes) -> Recipe:
     """Return the recipe that the flags describe, with `changes`."""
     if args.label_smoothing >= 1:
         raise UserError("--label-smoothing must be below 1, or nothing of a label is left")
-    names = ("epochs", "batch_size", "lr", "weight_decay", "schedule", "label_smoothing", "clip")
-    return Recipe(**{name: getattr(args, name) for name in names} | changes)
+    flags = {f.name: getattr(args, f.name) for f in fields(Recipe) if hasattr(args, f.name)}
+    return Recipe(**flags | changes)
 
 
 def share(text: str) -> float:

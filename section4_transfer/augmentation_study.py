@@ -106,6 +106,7 @@ def main(argv: list[str] | None = None) -> dict:
     except ValueError as error:
         parser.error(f"argument --resize: {error}")
     with runtime(args.device, args.precision) as here:
+        recipe_of(args).check(here)
         with main_first(here):
             data = load_torch_data(args.dataset, args.data_dir, args.limit, args.resize)
         return study(args, data, here)

@@ -36,7 +36,7 @@ def read_class_folder(
         raise UserError(f"{folder} is not a folder: {_LAYOUT}")
     names = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name[0] != ".")
     if len(names) < 2:
-        raise UserError(f"{folder} has {len(names)} class folders: {_LAYOUT}")
+        raise UserError(f"{folder} holds fewer than two class folders: {_LAYOUT}")
     if classes is not None and names != list(classes):
         odd = sorted(set(names).symmetric_difference(classes))
         raise UserError(f"{folder} does not have the classes of the training images: see {odd}")

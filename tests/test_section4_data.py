@@ -143,7 +143,7 @@ def test_unusable_folders_are_one_line_that_names_the_path(tree):
     (tree / "train" / "bird").mkdir()
     fails(r"train/bird holds no image")
     picture(tree / "lonely" / "only" / "0.png")
-    fails("lonely has 1 class", data_dir=tree / "lonely")
+    fails("lonely holds fewer than two", data_dir=tree / "lonely")
 
 
 def test_one_tree_is_split_by_class(tree):

@@ -1,7 +1,10 @@
 import json
+import signal
+import subprocess
+import sys
 
 import pytest
-from section4_helpers import run_script
+from section4_helpers import ROOT, run_script
 
 from section4_transfer import augmentation_study, resnet_vs_plain, transfer_learning
 
@@ -71,5 +74,21 @@ def test_bad_flags_end_with_one_line_and_status_2(script, flags, words, capsys):
 def test_what_a_user_can_mend_is_one_line_and_status_2(tmp_path):
     (tmp_path / "a").mkdir()
     result = run_script("resnet_vs_plain", "--dataset", "folder", "--data-dir", str(tmp_path))
-    assert result.returncode == 2 and "1 class folders" in result.stderr
+    assert result.returncode == 2 and "fewer than two class folders" in result.stderr
     assert "Traceback" not in result.stderr and len(result.stderr.strip().splitlines()) == 1
+
+
+def test_ctrl_c_leaves_whole_files_and_status_130(tmp_path):
+    script = ROOT / "section4_transfer" / "resnet_vs_plain.py"
+    flags = ["--depth", "8", "--runs-dir", str(tmp_path), *TINY, "--epochs", "1000"]
+    process = subprocess.Popen(
+        [sys.executable, str(script), *flags], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.readline()  # the first epoch is done
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and b"Traceback" not in errors
+    names = {path.name for path in (tmp_path / "resnet_vs_plain").iterdir()}
+    assert names == {"config.json", "metrics.csv"}  # and no temporary file
+    rows = (tmp_path / "resnet_vs_plain" / "metrics.csv").read_text()
+    assert rows.endswith("\n") and rows.count("resnet-8,0,1,") == 1

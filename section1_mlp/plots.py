@@ -144,6 +144,6 @@ def _seeds(arms: dict[str, list[Fit]]) -> str:
 
 
 def _running_mean(values: np.ndarray) -> np.ndarray:
-    """Average every value with its neighbours, ten on each side (fewer at the ends)."""
-    window = np.ones(21)
+    """Average every value with its neighbours, ten on each side where there are so many."""
+    window = np.ones(min(21, len(values)))
     return np.convolve(values, window, "same") / np.convolve(np.ones(len(values)), window, "same")

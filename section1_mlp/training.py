@@ -42,10 +42,11 @@ def train_steps(
             # A network that diverges overflows before its loss does; the loss is what is watched.
             with np.errstate(over="ignore", invalid="ignore"):
                 loss = model.loss(x[batch], y[batch])
-            if not math.isfinite(loss):
-                raise FloatingPointError(f"the loss became {loss} in epoch {epoch}")
-            model.backward()
-            model.step(lr * (1 + math.cos(math.pi * step / total)) / 2, momentum, weight_decay)
+                if not math.isfinite(loss):
+                    raise FloatingPointError(f"the loss became {loss} in epoch {epoch}")
+                model.backward()
+                rate = lr * (1 + math.cos(math.pi * step / total)) / 2
+                model.step(rate, momentum, weight_decay)
             step += 1
             yield loss
 

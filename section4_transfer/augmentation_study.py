@@ -10,8 +10,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
 
-from torch import nn
-
 from section4_transfer.augment import AUGMENTATIONS, Pipeline, augmentations_of
 from section4_transfer.devices import Runtime
 from section4_transfer.distributed import main_first, runtime
@@ -89,10 +87,7 @@ def build_parser() -> argparse.ArgumentParser:
 def arms() -> dict[str, list[str]]:
     """Return the names of the augmentations that each arm uses."""
     alone = {name: [name] for name in AUGMENTATIONS}
-    but_one = {
-        f"all but {name}": [other for other in AUGMENTATIONS if other != name]
-        for name in AUGMENTATIONS
-    }
+    but_one = {f"all but {a}": [b for b in AUGMENTATIONS if b != a] for a in AUGMENTATIONS}
     return {"none": [], **alone, "all": list(AUGMENTATIONS), **but_one}
 
 
@@ -173,7 +168,7 @@ def train(
     from tqdm import tqdm
 
     classes, name = len(data.classes), label(arm, fraction)
-    model: nn.Module = initialise(MODELS[args.model](classes), generator(seed, "init"))
+    model = initialise(MODELS[args.model](classes), generator(seed, "init"))
 
     def on_epoch(row: dict) -> None:
         run.log(arm=name, seed=seed, **row)

@@ -80,6 +80,7 @@ def train_steps(
             optimizer.zero_grad()
             # The processes' gradients are averaged: weighted so, that is the mean over the batch.
             (loss * (runtime.world / len(batch))).backward()
+            # All layers in one call: on a GPU, a call for each would cost as much as a layer.
             norms = torch.stack(torch._foreach_norm([w.grad for w in weights]))
             if recipe.clip:
                 nn.utils.clip_grad_norm_(parameters, recipe.clip)

@@ -107,7 +107,8 @@ def load_torch_data(
             name, (source, classes, train, test) = "photo-digits", _photo_digits()
             notice = f"{tried}: using photo-digits, blended offline, instead"
     x, y = train
-    kept, held_out = _stratified(y, len(y) - max(len(y) // 10 + (name == "photo-digits"), 1))
+    n_val = 144 if name == "photo-digits" else max(len(y) // 10, len(classes))
+    kept, held_out = _stratified(y, len(y) - n_val)
     if limit is not None and limit < len(kept):
         if limit < len(classes):
             raise UserError(f"--limit must be at least {len(classes)}, one image per class")

@@ -153,6 +153,19 @@ def test_one_tree_is_split_by_class(tree):
     assert len(data.y_train) + len(data.y_val) == 32
 
 
+def test_a_handful_of_images_can_be_split_and_fewer_cannot(tmp_path):
+    for name in ("a", "b"):
+        for i in range(4):
+            picture(tmp_path / name / f"{i}.png")
+    data = load_torch_data("folder", tmp_path)
+    counts = [y.bincount().tolist() for y in (data.y_train, data.y_val, data.y_test)]
+    assert counts == [[2, 2], [1, 1], [1, 1]]
+    for i in range(3):
+        (tmp_path / "b" / f"{i}.png").unlink()
+    with pytest.raises(UserError, match="too few to be split"):
+        load_torch_data("folder", tmp_path)
+
+
 def test_photo_digits_are_digits_before_photographs():
     data = load_torch_data("photo-digits", "unused")
     again = load_torch_data("photo-digits", "unused", limit=200)

@@ -74,6 +74,24 @@ def test_fit_counts_every_sample_and_keeps_the_best_epoch():
     assert not model.training and result.layers == ["conv.weight", "fc.weight"]
 
 
+def test_batch_norm_learns_in_training_and_is_fixed_in_evaluation():
+    train, val, recipe = tiny_part(24), tiny_part(9, seed=1), Recipe(2, 8, 0.1)
+    model = initialise(CifarNet(8, 3), generator(0, "init"))
+    oracle, modes = copy.deepcopy(model), []
+    model.bn.register_forward_hook(lambda module, inputs, out: modes.append(module.training))
+    result = fit(model, train, val, as_float, recipe, CPU, seed=0)
+    assert modes == [True, True, True, False] * 2
+    steps = [norms for _, norms, _ in train_steps(oracle, train, as_float, recipe, CPU, seed=0)]
+    # The oracle sees no evaluation between its epochs: a network that did must be the same.
+    for epoch, mean in enumerate(result.gradient_norms):
+        expected = torch.stack(steps[3 * epoch : 3 * epoch + 3]).mean(0)
+        torch.testing.assert_close(torch.tensor(mean), expected)
+    losses, _ = evaluate(oracle.train(), val, as_float, CPU)
+    logits = oracle.eval()(val[0].float() / 255)
+    expected = F.cross_entropy(logits, val[1], reduction="none").detach()
+    torch.testing.assert_close(losses, expected)
+
+
 def test_equal_seeds_give_equal_bytes_and_others_do_not():
     def train(seed):
         model = initialise(CifarNet(8, 3), generator(seed, "init"))

@@ -218,6 +218,21 @@ def test_evaluation_counts_every_image_once():
     assert loss == pytest.approx(expected.item(), rel=1e-5)
 
 
+def test_evaluation_is_in_use_and_steps_are_in_training():
+    x, y = some_images(20)
+    model = build_cnn("deep", rng=np.random.default_rng(0))
+    before = {key: array.copy() for key, array in model.state.items()}
+    first = predict(model, x)
+    np.testing.assert_array_equal(predict(model, x), first)  # no dropout, no running averages
+    for key, array in before.items():
+        np.testing.assert_array_equal(model.state[key], array)
+    rng = np.random.default_rng(0)
+    list(train_steps(model, x, y, epochs=1, batch_size=10, lr=0.01, rng=rng))
+    assert all(layer.training for layer in model.layers)
+    for key, array in before.items():
+        assert not np.array_equal(model.state[key], array)
+
+
 def test_augmentation_by_whole_pixels_and_right_angles():
     x = np.random.default_rng(0).random((4, 2, 9, 9))
     still = transform(x, np.zeros((4, 2)), np.zeros(4))

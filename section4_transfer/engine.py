@@ -6,14 +6,16 @@ does best there are the result. The test set has no part in it.
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from section4_transfer.devices import Runtime, memory_errors
 from section4_transfer.distributed import sum_over_processes
+from section4_transfer.progress import Progress
 from section4_transfer.recipe import Recipe
 from section4_transfer.steps import (
     Part,
@@ -23,8 +25,6 @@ from section4_transfer.steps import (
     steps_per_epoch,
     train_steps,
 )
-
-_WARM, _TIMED, _SHOWN = 2, 12, 10  # steps: the first are slow; time until; update the bar every
 
 
 @dataclass
@@ -67,62 +67,51 @@ def fit(
     Raises FloatingPointError, naming the epoch, when the loss is no longer finite, and UserError
     when memory runs out or the batch is too small.
     """
-    from tqdm import tqdm
-
     recipe.check(runtime)
     with memory_errors(recipe.batch_size):
         model.to(runtime.device, memory_format=torch.channels_last)
         train, val = (tuple(t.to(runtime.device) for t in part) for part in (train, val))
         result, best_state = Fit(list(measured_weights(model))), None
-        n, per_epoch = len(train[0]), steps_per_epoch(len(train[0]), recipe)
-        total = recipe.epochs * per_epoch
-        sums, norms = torch.zeros(3), torch.zeros(len(result.layers))
-        sums, norms = sums.to(runtime.device), norms.to(runtime.device)
+        per_epoch = steps_per_epoch(len(train[0]), recipe)
+        images = recipe.epochs * recipe.passes * len(train[0])
         steps = train_steps(model, train, prepare, recipe, runtime, seed=seed, groups=groups)
-        images = recipe.epochs * recipe.passes * n
-        hidden = None if runtime.is_main else True  # None: where nobody watches
-        clock = started = time.perf_counter()
         spent = 0.0
-        with tqdm(total=images, desc=name, unit="img", disable=hidden) as bar:
-            for step, (step_sums, step_norms, size) in enumerate(steps, start=1):
-                sums += step_sums
-                norms += step_norms
-                bar.update(size)
-                if step % _SHOWN == 0 and not bar.disable:
-                    loss, right, count = sums.tolist()
-                    bar.set_postfix(loss=f"{loss / count:.3f}", acc=f"{right / count:.3f}")
-                if step == _WARM:
-                    started = time.perf_counter()
-                if step == _TIMED and on_estimate and runtime.is_main:
-                    on_estimate((time.perf_counter() - started) / (_TIMED - _WARM) * total)
-                if step % per_epoch:
-                    continue
-                loss, right, count = sum_over_processes(sums, runtime).tolist()
+        with Progress(name, images, recipe.epochs * per_epoch, runtime, on_estimate) as progress:
+            for epoch in range(1, recipe.epochs + 1):
+                clock = time.perf_counter()
+                loss, accuracy, norms = _epoch(islice(steps, per_epoch), runtime, progress)
                 spent += time.perf_counter() - clock
-                epoch = step // per_epoch
                 if not math.isfinite(loss):
                     raise FloatingPointError(f"epoch {epoch}: the loss is no longer finite")
                 losses, correct = evaluate(model, val, prepare, runtime)
                 row = {
                     "epoch": epoch,
-                    "train_loss": loss / count,
-                    "train_acc": right / count,
+                    "train_loss": loss,
+                    "train_acc": accuracy,
                     "val_loss": losses.double().mean().item(),
                     "val_acc": correct.double().mean().item(),
                 }
                 result.history.append(row)
-                result.gradient_norms.append((norms / per_epoch).tolist())
+                result.gradient_norms.append(norms)
                 result.seconds.append(spent)
                 if result.best_epoch == 0 or row["val_acc"] > result.best["val_acc"]:
                     result.best_epoch = epoch
-                    state = model.state_dict()
-                    best_state = {key: value.detach().clone() for key, value in state.items()}
+                    best_state = {k: v.detach().clone() for k, v in model.state_dict().items()}
                 if on_epoch and runtime.is_main:
                     on_epoch(row)
-                sums.zero_()
-                norms.zero_()
-                clock = time.perf_counter()
     result.images_per_second = images / spent
     model.load_state_dict(best_state)
     model.eval()
     return result
+
+
+def _epoch(
+    steps: Iterable[tuple[Tensor, Tensor, int]], runtime: Runtime, progress: Progress
+) -> tuple[float, float, list[float]]:
+    """Run the steps; return loss and accuracy over all samples, and each layer's mean norm."""
+    sums, norms, count = 0.0, 0.0, 0
+    for step_sums, step_norms, size in steps:
+        sums, norms, count = sums + step_sums, norms + step_norms, count + 1
+        progress.advance(size, sums)
+    loss, right, samples = sum_over_processes(sums, runtime).tolist()
+    return loss / samples, right / samples, (norms / count).tolist()

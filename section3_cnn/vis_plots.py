@@ -29,7 +29,7 @@ def draw_filters(path: Path, W: np.ndarray, title: str) -> None:
         labels = ("filter", "input channel")
     fig, ax = new_figure(size=_size(grid.shape))
     limit = np.abs(W).max()
-    drawn = ax.imshow(grid, cmap=DIVERGING, vmin=-limit, vmax=limit)
+    drawn = ax.imshow(grid, cmap=DIVERGING, vmin=-limit, vmax=limit, interpolation="nearest")
     fig.colorbar(drawn, label="weight", shrink=0.8)
     _bare(ax)
     ax.set(title=title, xlabel=labels[0], ylabel=labels[1])
@@ -40,7 +40,7 @@ def draw_patches(path: Path, patches: np.ndarray, title: str) -> None:
     """Draw patches (filters, best, h, w): a column a filter, strongest on top."""
     grid = _mosaic(patches.swapaxes(0, 1))
     fig, ax = new_figure(size=_size(grid.shape))
-    ax.imshow(grid, cmap="gray_r", vmin=0, vmax=1)
+    ax.imshow(grid, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
     ax.set_facecolor(COLORS[5])  # the gaps, and what lies beyond the image
     _bare(ax)
     ax.set(title=title, xlabel="filter", ylabel="strongest response on top")

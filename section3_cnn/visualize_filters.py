@@ -50,7 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="search this many test images for patches (default: all)",
     )
     parser.add_argument(
-        "--patches", type=positive_int, default=8, help="patches a filter (default: %(default)s)"
+        "--patches", type=positive_int, default=6, help="patches a filter (default: %(default)s)"
     )
     return parser
 

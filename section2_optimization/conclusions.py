@@ -4,6 +4,7 @@ Two optimizers differ when the difference of their results, taken seed by seed, 
 weights and batches, is larger than twice its own spread over the seeds.
 """
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -12,6 +13,8 @@ from section2_optimization.comparison import Trial, best_rate
 from section2_optimization.losses import SoftmaxCrossEntropy
 from section2_optimization.toy_data import ToyData
 from shared_utils.stats import accuracy_ci95, mean_std
+
+GUESSING = math.log(2)  # the loss of who says one half to everything
 
 
 def summarise(data: ToyData, trials: Mapping[str, Mapping[float, list[Trial]]]) -> dict[str, dict]:
@@ -49,8 +52,8 @@ def conclude(name: str, results: Mapping[str, dict]) -> str:
         (arm for arm, result in results.items() if not result["diverged"]),
         key=lambda arm: results[arm]["over_seeds"]["test_loss"]["mean"],
     )
-    if not ranked:
-        return f"{name}: every training diverged; try smaller --rates"
+    if not ranked or results[ranked[0]]["over_seeds"]["test_loss"]["mean"] > GUESSING:
+        return f"{name}: no optimizer is better than guessing; try smaller --rates"
     first = results[ranked[0]]
     line = f"{name}: {ranked[0]} is first (lr {first['lr']:g}, "
     line += f"test loss {first['over_seeds']['test_loss']['mean']:.4f}"
@@ -59,12 +62,14 @@ def conclude(name: str, results: Mapping[str, dict]) -> str:
     second = results[ranked[1]]
     ahead = np.subtract(second["test_losses"], first["test_losses"])
     line += f"), {ranked[1]} second; test loss {np.mean(ahead):+.4f} apart, {_verdict(ahead)}"
+    if len(ahead) < 2:
+        return line
     equals = [
         arm
         for arm in ranked[1:]
         if not _beyond(np.subtract(results[arm]["test_losses"], first["test_losses"]))
     ]
-    if len(ahead) > 1 and equals:
+    if equals:
         line += f"; not told apart from {ranked[0]}: {', '.join(equals)}"
     return line
 
@@ -72,9 +77,9 @@ def conclude(name: str, results: Mapping[str, dict]) -> str:
 def conclude_schedules(name: str, arm: str, results: Mapping[str, dict]) -> str:
     """Return which schedule was first, and what it gained over a constant rate."""
     sound = {key: result for key, result in results.items() if not result["diverged"]}
-    if not sound:
-        return f"schedules on {name}: every training diverged; try smaller --rates"
-    first = min(sound, key=lambda key: sound[key]["over_seeds"]["test_loss"]["mean"])
+    first = min(sound, key=lambda key: sound[key]["over_seeds"]["test_loss"]["mean"], default=None)
+    if first is None or sound[first]["over_seeds"]["test_loss"]["mean"] > GUESSING:
+        return f"schedules on {name}: none is better than guessing; try smaller --rates"
     line = f"schedules on {name}, {arm}: {first} is first"
     if first == "constant" or "constant" not in sound:
         return line

@@ -29,7 +29,7 @@ def draw_paths(path: Path, paths: Paths) -> None:
         lower.set_xlabel("step")
         lower.set_ylabel("f minus its minimum")
         lower.legend(fontsize=8)
-    fig.suptitle("Each optimizer with its best rate of the grid; circles: starts, stars: minima")
+    fig.suptitle("Each at the best rate that stays in the picture; circles: starts, stars: minima")
     save_figure(fig, path)
 
 
@@ -60,7 +60,7 @@ def animate_paths(path: Path, paths: Paths) -> None:
                 ax.draw_artist(artist)
         frames.append(Image.fromarray(np.asarray(fig.canvas.buffer_rgba())[..., :3].copy()))
     # One palette for all frames, or the background would flicker; the last one has all colours.
-    palette = frames[-1].quantize(32)
+    palette = frames[-1].quantize(64)
     frames = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     buffer = BytesIO()
     durations = [120] * FRAMES + [3000]

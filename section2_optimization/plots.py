@@ -51,7 +51,7 @@ def draw_curves(path: Path, data: ToyData, trials: Mapping[str, ByRate]) -> None
         ax.set_ylabel(label)
     for ax in axes[1]:
         ax.set_xlabel("epoch")
-    axes[0, 1].legend(fontsize=9)
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     fig.suptitle(f"{data.name} (generated): mean and range over {seeds} seeds")
     save_figure(fig, path)
 
@@ -67,6 +67,10 @@ def draw_boundaries(path: Path, results: Sequence[tuple[ToyData, Mapping[str, By
         points = np.stack([axis.ravel() for axis in grid], axis=1).astype(np.float32)
         for ax, by_rate in zip(row, trials.values(), strict=True):
             trial = by_rate[best_rate(by_rate)][0]
+            ax.set(xticks=[], yticks=[])
+            if trial.diverged:
+                ax.set_xlabel("diverged")
+                continue
             logits = trial.model.forward(points)
             margin = np.tanh((logits[:, 1] - logits[:, 0]) / 2).reshape(grid[0].shape)
             ax.contourf(*grid, margin, levels=np.linspace(-1, 1, 9), cmap="RdBu_r", alpha=0.7)
@@ -77,7 +81,6 @@ def draw_boundaries(path: Path, results: Sequence[tuple[ToyData, Mapping[str, By
                     *data.x_test[:200][data.y_test[:200] == label].T,
                     s=4, marker=marker, c=("#053061", "#67001f")[label],
                 )  # fmt: skip
-            ax.set(xticks=[], yticks=[])
             ax.grid(False)
         row[0].set_ylabel(data.name)
     for ax, arm in zip(axes[0], arms, strict=True):

@@ -71,7 +71,10 @@ def one_cycle(
     _positive(start_divisor=start_divisor, end_divisor=end_divisor)
     peak = warmup_share * total - 1
     if not 0 < peak < total - 1:
-        raise ValueError(f"warmup_share must leave both halves a step, not {warmup_share}")
+        raise ValueError(
+            f"one_cycle needs steps to rise and to fall: {total} are too few"
+            f" with a warmup_share of {warmup_share}"
+        )
     start = lr / start_divisor
     if t <= peak:
         return _half_cosine(start, lr, t / peak)

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any d
 from section2_optimization import toy_data
 from section2_optimization.comparison import ARMS, RATES, best_rate, make_arms, search
 from section2_optimization.conclusions import conclude, conclude_schedules, sensitivity, summarise
-from section2_optimization.schedules import SCHEDULES
+from section2_optimization.schedules import SCHEDULES, make_schedule
 from section2_optimization.suite import check_everything
 from section2_optimization.trajectories import SURFACES, best_paths
 from shared_utils.cli import add_shared_flags, parse_args, positive_float, start
@@ -79,6 +79,9 @@ def main(argv: list[str] | None = None) -> dict:
     try:
         arms = make_arms(args.optimizers, args.momentum, args.betas)
         (schedule_arm,) = make_arms(["momentum"], args.momentum)
+        steps = args.epochs * math.ceil(toy_data.SIZES["train"] / args.batch_size)
+        for name in args.schedules:
+            make_schedule(name, 1.0, steps)(0)
     except ValueError as error:
         parser.error(str(error))
     run = RunFolder(args.runs_dir / "train", vars(args), {"name": "generated toy data"})
@@ -98,6 +101,8 @@ def main(argv: list[str] | None = None) -> dict:
     summary["conclusions"].append(line)
     run.write_json("summary.json", summary)
     print_table(summary)
+    if all(result["diverged"] for result in summary["runs"].values()):
+        raise UserError("every training diverged: try smaller --rates")
 
     from section2_optimization import path_plots, plots
     from shared_utils.plotting import show_figures
@@ -106,7 +111,6 @@ def main(argv: list[str] | None = None) -> dict:
         plots.draw_curves(run.path / f"curves_{data.name}.png", data, trials)
     plots.draw_boundaries(run.path / "boundaries.png", results)
     plots.draw_sensitivity(run.path / "sensitivity.png", results)
-    steps = args.epochs * math.ceil(len(last.x_train) / args.batch_size)
     path = run.path / "schedules.png"
     plots.draw_schedules(path, last, schedule_arm.name, schedules, steps)
     paths = {surface.name: best_paths(surface, arms, args.rates) for surface in SURFACES}
@@ -178,9 +182,9 @@ def print_table(summary: dict) -> None:
             continue
         over = result["over_seeds"]
         low, high = result["test_ci95"]
-        loss = f"{over['test_loss']['mean']:.4f} +- {over['test_loss']['std']:.4f}"
+        loss = f"{over['test_loss']['mean']:.4g} +- {over['test_loss']['std']:.1g}"
         acc = f"{over['test_acc']['mean']:.2%} +- {over['test_acc']['std']:.2%}"
-        print(f"{name:<20}{result['lr']:>7g}{over['train_loss']['mean']:>12.4f}", end="")
+        print(f"{name:<20}{result['lr']:>7g}{over['train_loss']['mean']:>12.4g}", end="")
         print(f"{loss:>20}{acc:>20}  {low:.2%} - {high:.2%}")
     print("\n" + "\n".join(summary["conclusions"]))
 

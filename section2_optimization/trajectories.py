@@ -19,7 +19,7 @@ from section2_optimization.optimizers import make_optimizer
 
 @dataclass(frozen=True)
 class Surface:
-    """A function of (x, y), its gradient, where paths start, and the part of the plane to draw."""
+    """A function of (x, y), its gradient, where paths start, and the part of the plane to show."""
 
     name: str
     f: Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -59,7 +59,7 @@ SURFACES = (
         start=(-1.6, 0.001),
         minima=((0.0, 1.0), (0.0, -1.0)),
         lowest=-0.25,
-        view=(-1.9, 1.0, -0.5, 1.5),
+        view=(-1.9, 1.4, -0.5, 1.5),
         steps=60,
     ),
 )
@@ -92,19 +92,23 @@ def best_paths(
 ) -> dict[str, tuple[float, np.ndarray]]:
     """Return, for each arm, the best rate of the grid, and its path.
 
-    The best has the lowest mean of log f along the path: it comes down early and stays there.
+    The best has the lowest mean of log f along the path: it comes down early and stays there. Only
+    paths that stay in the picture count; where no rate keeps it there, the lowest is taken.
     """
     best = {}
     for arm in arms:
         if arm.name == "sgd" and "gd" in best:
             continue
         paths = {lr: follow(surface, arm, lr) for lr in rates}
-        lr = min(rates, key=lambda lr, paths=paths: _mean_log_height(surface, paths[lr]))
+        lr = min(sorted(rates), key=lambda lr, paths=paths: _mean_log_height(surface, paths[lr]))
         best[arm.name] = lr, paths[lr]
     return best
 
 
 def _mean_log_height(surface: Surface, path: np.ndarray) -> float:
-    if len(path) <= surface.steps:
+    left, right, bottom, top = surface.view
+    x, y = path.T
+    inside = (left < x) & (x < right) & (bottom < y) & (y < top)
+    if len(path) <= surface.steps or not inside.all():
         return np.inf
     return float(np.mean(np.log10(height(surface, path) + 1e-16)))

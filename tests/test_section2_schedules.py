@@ -97,6 +97,7 @@ def test_named_schedules_end_where_their_description_says():
         (lambda: schedules.cosine(11, LR, 10), r"0\.\.10"),
         (lambda: schedules.one_cycle(10, LR, 10), r"0\.\.9"),
         (lambda: schedules.one_cycle(0, LR, 10, warmup_share=1.0), "warmup_share"),
+        (lambda: schedules.make_schedule("one-cycle", LR, 3)(0), "too few"),
         (lambda: schedules.step_decay(0, LR, 0), "every must be"),
         (lambda: schedules.exponential(0, LR, -0.1), "factor must be"),
         (lambda: schedules.linear_warmup(0, LR, 0), "warmup must be"),

@@ -66,14 +66,14 @@ def gain(arm: list[Outcome], base: list[Outcome]) -> tuple[float, float, float]:
     difference of proportions, (b - c) / n, with 1/2 added to each of the four counts (Agresti and
     Min 2005, "Simple improved confidence intervals for comparing matched proportions"); it speaks
     of these two networks. Several seeds: Student's interval of the mean difference, which speaks of
-    the arms. Raises ValueError when no seed is in both.
+    the arms. All NaN when no seed is in both.
     """
     bases = {outcome.seed: outcome for outcome in base}
     pairs = [
         (outcome.correct, bases[outcome.seed].correct) for outcome in arm if outcome.seed in bases
     ]
     if not pairs:
-        raise ValueError("the arms share no seed")
+        return (float("nan"),) * 3
     differences = np.array([a.mean() - b.mean() for a, b in pairs])
     if len(pairs) > 1:
         from scipy.stats import t
@@ -93,6 +93,8 @@ def gain(arm: list[Outcome], base: list[Outcome]) -> tuple[float, float, float]:
 def gain_line(name: str, base_name: str, arm: list[Outcome], base: list[Outcome]) -> str:
     """Return a sentence on the difference of two arms and on what it can be trusted for."""
     difference, low, high = gain(arm, base)
+    if np.isnan(difference):
+        return f"{name} and {base_name}: no seed trained both to the end"
     seeds = len({o.seed for o in arm} & {o.seed for o in base})
     verdict = "a difference" if low > 0 or high < 0 else "could be chance"
     of = f"over {seeds} seeds" if seeds > 1 else "of these two networks, one seed"

@@ -21,6 +21,7 @@ from section4_transfer.models import initialise, resnet18
 from section4_transfer.pretrained import Start, all_quarter_turns, load_backbone, quarter_turns
 from section4_transfer.recipe import Recipe
 from section4_transfer.steps import features
+from shared_utils.errors import UserError
 from shared_utils.torch_data import TorchData, generator
 
 ARMS = ("scratch", "frozen", "fine-tuned")
@@ -43,23 +44,29 @@ class Setting:
 
 
 def pretrain(setting: Setting, recipe: Recipe, on_epoch: Callback, on_estimate: Callback) -> Start:
-    """Teach a ResNet-18 to tell quarter turns of the training images, whose labels are not used."""
+    """Teach a ResNet-18 to tell quarter turns of the training images, whose labels are not used.
+
+    Raises UserError when the loss is no longer finite: nothing can follow.
+    """
     data = setting.data
     augmentations = [*setting.augmentations, quarter_turns]
     pipeline = Pipeline(*data.statistics(), augmentations, setting.size)
     model = initialise(resnet18(4), generator(setting.seed, "init of pretraining"))
-    fitted = fit(
-        model,
-        (data.x_train, torch.zeros_like(data.y_train)),
-        all_quarter_turns(data.x_val),
-        pipeline,
-        recipe,
-        setting.here,
-        seed=setting.seed,
-        name="rotation",
-        on_epoch=on_epoch,
-        on_estimate=on_estimate,
-    )
+    try:
+        fitted = fit(
+            model,
+            (data.x_train, torch.zeros_like(data.y_train)),
+            all_quarter_turns(data.x_val),
+            pipeline,
+            recipe,
+            setting.here,
+            seed=setting.seed,
+            name="rotation",
+            on_epoch=on_epoch,
+            on_estimate=on_estimate,
+        )
+    except FloatingPointError as error:
+        raise UserError(f"pretraining, {error}: try a smaller --lr, or other --weights") from error
     state = {key: value.cpu() for key, value in model.state_dict().items()}
     return Start("rotation", state, None, fitted.seconds[-1], fitted)
 

@@ -106,7 +106,7 @@ def test_equal_seeds_give_equal_bytes_and_others_do_not():
 
 def test_evaluation_gives_each_samples_loss_in_order():
     model = initialise(TinyNet(), generator(0, "init"))
-    x, y = tiny_part(1007)  # more than two of its batches, the last one shorter
+    x, y = tiny_part(1007)  # several of its batches, the last one shorter
     losses, right = evaluate(model, (x, y), as_float, CPU)
     logits = model(x.float() / 255)
     torch.testing.assert_close(losses, F.cross_entropy(logits, y, reduction="none").detach())

@@ -52,11 +52,11 @@ def draw_surface(target: Target, fitted: dict[Arm, np.ndarray], width: int):
     """The surface and the widest networks' errors on it, each with its own colour bar."""
     side = round(len(target.x_dense) ** 0.5)
     images = {"the target": target.y_dense} | {
-        f"{a}: error, {width} units": fitted["surface", a, width] - target.y_dense
+        f"{a}, {width} units: its error": fitted["surface", a, width] - target.y_dense
         for a in ACTIVATIONS
     }
-    fig, axes = new_figure(1, len(images), (14, 3.4))
-    for ax, (title, values) in zip(axes, images.items(), strict=True):
+    fig, axes = new_figure(2, 2, (9, 7.4))
+    for ax, (title, values) in zip(axes.flat, images.items(), strict=True):
         limit = np.nanmax(np.abs(values)) if np.isfinite(values).any() else 1
         image = ax.imshow(
             values.reshape(side, side).T,

@@ -52,6 +52,8 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
         except FileExistsError as error:
             raise UserError(f"{self.path} is a file: choose another --runs-dir") from error
+        except FileNotFoundError as error:  # such as below /proc
+            raise UserError(f"{self.path} cannot be made: choose another --runs-dir") from error
         config = {
             "command": [Path(sys.executable).name, *sys.argv],
             "args": args,

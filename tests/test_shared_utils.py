@@ -156,6 +156,11 @@ def test_a_file_in_the_way_is_told(tmp_path):
     assert (tmp_path / "run").read_text() == "mine"
 
 
+def test_a_folder_that_cannot_be_made_is_told():
+    with pytest.raises(UserError, match="cannot be made: choose another --runs-dir"):
+        RunFolder(Path("/proc/none/run"), {}, {})
+
+
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
     path = tmp_path / "file"
     write_atomically(path, b"old")

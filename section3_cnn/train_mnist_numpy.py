@@ -24,6 +24,7 @@ from shared_utils.seed import stream
 from shared_utils.stats import accuracy_ci95, mean_std
 
 HERE = Path(__file__).resolve().parent
+EPOCHS = {"small": 5, "deep": 8}
 QUICK = {"epochs": 12, "limit": 2000, "batch_size": 32}
 
 
@@ -33,7 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_shared_flags(
         parser,
         HERE / "runs",
-        epochs=5,
+        epochs=(None, ", ".join(f"{n} for {arch}" for arch, n in EPOCHS.items())),
         batch_size=64,
         lr=(0.01, "%(default)s, the rate of the first step: --schedule says how it goes on"),
         seeds=1,
@@ -84,6 +85,7 @@ def main(argv: list[str] | None = None) -> dict:
     args = parse_args(parser, argv, QUICK)
     if args.momentum >= 1:
         parser.error("argument --momentum: must be below 1, or the steps never end")
+    args.epochs = args.epochs or EPOCHS[args.arch]
     data = load_image_data(args.dataset, args.data_dir, args.limit)
     if data.notice:
         print(f"\n*** {data.notice} ***\n")
@@ -108,7 +110,8 @@ def main(argv: list[str] | None = None) -> dict:
 
     from section3_cnn import plots  # only now: Matplotlib takes a second to import
 
-    title = f"{args.arch} CNN, {args.pool} pooling, {data.title}"
+    augmented = ", augmented" if args.augment else ""
+    title = f"{args.arch} CNN, {args.pool} pooling, {data.title}{augmented}"
     plots.draw_curves(run.path, fits, title)
     print(f"\nweights, metrics and figures: {run.path}")
     plots.show_figures(args.no_show)

@@ -133,6 +133,13 @@ def test_a_wrong_gradient_beside_a_kink_is_still_wrong():
     assert check.verdict == "WRONG, 1 at a kink"
 
 
+def test_a_fresh_layer_that_adds_to_its_gradients_is_wrong():
+    cls = FAULTS["Linear: gradients added to the old ones"]
+    layer = cls(3, 2, rng=np.random.default_rng(0), dtype=np.float64)
+    checks = check_gradients(layer, np.random.default_rng(1).normal(size=(4, 3)))
+    assert {check.array: check.passed for check in checks} == {"x": True, "W": False, "b": True}
+
+
 class Nan(Layer):
     def forward(self, x):
         return 2 * x

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from section2_optimization import comparison, train
-from section2_optimization.comparison import best_rate, make_arms, run_trial, search
+from section2_optimization.comparison import Trial, best_rate, make_arms, run_trial, search
 from section2_optimization.conclusions import conclude, conclude_schedules, summarise
 from section2_optimization.derivatives import numerical_gradient
 from section2_optimization.toy_data import NAMES, SIZES, make_toy_data
@@ -124,10 +124,12 @@ def test_a_training_that_overflows_is_marked_and_counts_as_infinitely_bad():
     assert best_rate(found) == 0.1
 
 
-def test_the_rate_is_chosen_by_the_mean_validation_loss():
-    found = search(MOONS, ARMS["sgd"], [1e-4, 0.3], [0, 1], lambda: None, epochs=5, batch_size=32)
-    means = {lr: np.mean([t.history[-1]["val_loss"] for t in ts]) for lr, ts in found.items()}
-    assert best_rate(found) == min(means, key=means.get) == 0.3
+def test_the_rate_is_chosen_by_the_mean_validation_loss_and_by_nothing_else():
+    def made(*val_losses):
+        rows = [{"val_loss": loss, "train_loss": -loss, "val_acc": loss} for loss in val_losses]
+        return [Trial("sgd", "constant", 0.1, 0, None, history=[row]) for row in rows]
+
+    assert best_rate({0.1: made(0.1, 0.9), 0.2: made(0.4, 0.4), 0.3: made(0.5, 0.5)}) == 0.2
 
 
 def test_the_summary_counts_over_the_whole_test_set():

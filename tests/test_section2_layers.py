@@ -18,7 +18,7 @@ from section2_optimization.model import MLP, Sequential
 from tests.section2_helpers import LAYOUTS, tensor
 
 TOLERANCE = 1e-10
-SEEDS = range(20)
+SEEDS = range(12)
 
 
 def shapes(rng, at_least=1):

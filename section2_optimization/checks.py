@@ -93,10 +93,10 @@ def check_gradients(
     generators = [part.rng for part in parts if hasattr(part, "rng")]
     states = [generator.bit_generator.state for generator in generators]
 
-    def evaluate(at=x):
+    def evaluate():
         for generator, state in zip(generators, states, strict=True):
             generator.bit_generator.state = state
-        return loss.forward(layer.forward(at), target)
+        return loss.forward(layer.forward(x), target)
 
     if loss is None:
         weights = (rng or np.random.default_rng(0)).normal(size=layer.forward(x).shape)
@@ -104,21 +104,20 @@ def check_gradients(
     for _ in range(2):  # twice, since backward must overwrite the gradients, not add to them
         value = evaluate()
         grad_in = layer.backward(loss.backward())
-    analytic = {"x": grad_in} | {key: grad.copy() for key, grad in layer.grads.items()}
+    analytic = {"x": grad_in.copy()} | {key: grad.copy() for key, grad in layer.grads.items()}
     floor = FLOOR * max(1.0, abs(value))
     if complex_step:
+        x = x.astype(complex)
         for part in parts:
             part.params = {key: param.astype(complex) for key, param in part.params.items()}
 
     checks = []
-    for key, grad in analytic.items():
-        array = x if key == "x" else layer.params[key]
+    for key, array in ({"x": x} | layer.params).items():
         start, patterns = array.real.copy(), []
 
-        def f(value, key=key, array=array, patterns=patterns):
-            if key != "x":
-                array[...] = value
-            result = evaluate(value if key == "x" else x)
+        def f(value, array=array, patterns=patterns):
+            array[...] = value
+            result = evaluate()
             patterns.append([part.winners for part in parts if part.winners is not None])
             return result
 
@@ -127,14 +126,13 @@ def check_gradients(
         else:
             numeric = numerical_gradient(f, start, eps)
             kinks = _kinks(patterns, start.shape)
-        check = _compare(name or type(layer).__name__, key, grad, numeric, kinks, floor)
+        check = _compare(name or type(layer).__name__, key, analytic[key], numeric, kinks, floor)
         if not (check.passed or complex_step):
             patterns.clear()
             again = numerical_gradient(f, start, 2 * eps)
             kinks |= _kinks(patterns, start.shape)
-            check = _compare(check.name, key, grad, numeric, kinks, floor, again)
-        if key != "x":
-            array[...] = start
+            check = _compare(check.name, key, analytic[key], numeric, kinks, floor, again)
+        array[...] = start
         checks.append(check)
     return checks
 

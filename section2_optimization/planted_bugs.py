@@ -73,10 +73,10 @@ class _TanhWithoutSquare(Tanh):
 
 class _NoMeanGradient(BatchNorm1d):
     def backward(self, grad_out):
-        g_mean = np.mean(grad_out * self.params["gamma"], axis=0)
-        xhat_inv_std = self._recall()
+        _, inv_std = self._recall()
         grad_in = super().backward(grad_out)
-        return grad_in + (g_mean * xhat_inv_std[1] if self._from_batch else 0)
+        g = grad_out * self.params["gamma"]
+        return grad_in + (g.mean(axis=0) * inv_std if self._from_batch else 0)
 
 
 class _NoVarianceGradient(BatchNorm1d):

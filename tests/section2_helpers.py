@@ -1,5 +1,6 @@
 """What the tests of Section 2 share: arrays of every memory layout, and a PyTorch that is quick."""
 
+import numpy as np
 import torch
 
 torch.set_num_threads(1)  # the arrays are tiny: threads would only wait for each other
@@ -23,3 +24,14 @@ LAYOUTS = (contiguous, transposed, strided)
 def tensor(array, requires_grad=False):
     """Return a PyTorch copy of an array of any layout."""
     return torch.tensor(array.copy(order="C"), requires_grad=requires_grad)
+
+
+def shapes(rng, at_least=1):
+    """A batch size and two widths, one of them 1 now and then."""
+    return max(at_least, int(rng.integers(1, 9))), int(rng.integers(1, 9)), int(rng.integers(1, 9))
+
+
+def close(ours, theirs, tolerance=1e-10):
+    theirs = theirs.detach().numpy()
+    assert ours.shape == theirs.shape
+    np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance)

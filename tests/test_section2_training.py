@@ -11,9 +11,7 @@ from PIL import Image
 from section2_optimization import comparison, train
 from section2_optimization.comparison import Trial, best_rate, make_arms, run_trial, search
 from section2_optimization.conclusions import conclude, conclude_schedules, summarise
-from section2_optimization.derivatives import numerical_gradient
 from section2_optimization.toy_data import NAMES, SIZES, make_toy_data
-from section2_optimization.trajectories import SURFACES, best_paths, follow, height
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -167,34 +165,6 @@ def test_conclusions_are_computed_from_differences_within_seeds():
     assert "guessing" in conclude("moons", results(adam=None))
     line = conclude_schedules("moons", "momentum", results(constant=[0.3, 0.2], cosine=[0.2, 0.1]))
     assert "cosine is first" in line and "+0.1000 below a constant rate, beyond" in line
-
-
-@pytest.mark.parametrize("surface", SURFACES, ids=lambda surface: surface.name)
-def test_surfaces_have_the_gradients_and_minima_that_they_claim(surface):
-    for point in np.random.default_rng(0).normal(size=(5, 2)):
-        found = numerical_gradient(lambda p: float(surface.f(*p)), point)
-        np.testing.assert_allclose(surface.grad(*point), found, rtol=1e-6, atol=1e-6)
-    for minimum in surface.minima:
-        assert surface.f(*minimum) == pytest.approx(surface.lowest)
-        np.testing.assert_allclose(surface.grad(*minimum), 0, atol=1e-12)
-
-
-def test_gradient_descent_on_the_ravine_follows_its_closed_form():
-    ravine = SURFACES[0]
-    path = follow(ravine, ARMS["gd"], 0.03)
-    t = np.arange(ravine.steps + 1)[:, None]
-    np.testing.assert_allclose(path, ravine.start * (1 - 0.03 * np.array([1, 30])) ** t, rtol=1e-9)
-
-
-def test_paths_stay_in_the_picture_and_stochastic_descent_is_not_drawn_twice():
-    for surface in SURFACES:
-        paths = best_paths(surface, ARMS.values(), comparison.RATES)
-        assert list(paths) == [arm for arm in ARMS if arm != "sgd"]
-        left, right, bottom, top = surface.view
-        for _, path in paths.values():
-            assert ((path > [left, bottom]) & (path < [right, top])).all()
-            assert height(surface, path)[-1] < height(surface, path)[0]
-    assert list(best_paths(SURFACES[0], [ARMS["sgd"]], [0.01])) == ["sgd"]
 
 
 def test_the_script_writes_everything(tmp_path, capsys):

@@ -60,8 +60,11 @@ class Optimizer:
     def load_state_dict(self, state: dict) -> None:
         """Take up where `state`, from `state_dict`, was left.
 
-        Raises ValueError when it belongs to another rule, or to the same rule with other slots.
+        Raises ValueError when it is no such state, or one of another rule or other slots.
         """
+        missing = {"rule", "lr", "steps", "memory"} - set(state)
+        if missing:
+            raise ValueError(f"this is no state of an optimizer: it lacks {sorted(missing)}")
         if state["rule"] != type(self).__name__:
             raise ValueError(f"a state of {state['rule']} is of no use to {type(self).__name__}")
         for key, slots in state["memory"].items():

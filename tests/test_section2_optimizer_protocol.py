@@ -42,10 +42,12 @@ def test_a_saved_state_goes_on_as_if_never_stopped(name, options):
     first = make_optimizer(name, 0.1, **options)
     for grads in all_grads[:10]:
         first.step(stopped, grads)
-    second = make_optimizer(name, 0.5, **options)
-    second.load_state_dict(first.state_dict())
+    state = first.state_dict()
     resumed = {key: value.copy() for key, value in stopped.items()}
-    first.step(stopped, all_grads[0])  # the copy does not care what the first one does
+    first.step(stopped, all_grads[0])  # neither the state nor its heir care what comes after
+    second = make_optimizer(name, 0.5, **options)
+    second.load_state_dict(state)
+    first.step(stopped, all_grads[1])
     for grads in all_grads[10:]:
         second.step(resumed, grads)
     for key, value in straight.items():
@@ -82,6 +84,7 @@ def test_float32_parameters_stay_float32_and_the_same_arrays():
         (lambda: make_optimizer("adamw", 0.1, weight_decay=-1.0), "weight_decay"),
         (lambda: make_optimizer("adagrad", 0.1, eps=0.0), "eps"),
         (lambda: SGD(0.1).load_state_dict(Adam(0.1).state_dict()), "Adam is of no use to SGD"),
+        (lambda: SGD(0.1).load_state_dict({"lr": 0.1, "rule": "SGD"}), "lacks .'memory', 'steps'"),
     ],
 )
 def test_bad_settings_are_told_in_words(call, words):

@@ -167,7 +167,9 @@ def conclude(shifted: dict, runs: dict) -> list[str]:
             spread = column.std(ddof=1)
             better = "max" if column.mean() > 0 else "average"
             clear = abs(column.mean()) > 2 * spread
-            verdict = f"{better} pooling is better" if clear else "within the spread over seeds"
+            verdict = (
+                f"{better} pooling is better" if clear else "within twice the spread over seeds"
+            )
             line += f" (spread {spread:.2f}, {len(column)} seeds): {verdict}"
         else:
             line += " (one seed: no spread to compare with; try --seeds 3)"

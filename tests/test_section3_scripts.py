@@ -127,7 +127,7 @@ def test_the_verdict_is_computed_from_the_spread():
     runs = {"max": {"ms_per_step": 6.0}, "avg": {"ms_per_step": 4.0}}
     even = [[0.9, 0.8, 0.7, 0.6, 0.5], [0.92, 0.8, 0.7, 0.6, 0.5]]
     lines = conclude({"max": even, "avg": even[::-1]}, runs)
-    assert "within the spread" in lines[0]
+    assert "within twice the spread" in lines[0]
     assert "1.50 times" in lines[-1]
     worse = [[value - 0.1 - 0.001 * seed for value in row] for seed, row in enumerate(even)]
     assert "max pooling is better" in conclude({"max": even, "avg": worse}, runs)[1]

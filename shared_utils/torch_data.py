@@ -27,6 +27,7 @@ IMAGE_DATASETS = {
     "folder": "your own images, <data-dir>/{train,test}/<class>/* or <data-dir>/<class>/*",
     "photo-digits": "1,797 digits blended with photographs, 32x32, offline",
 }
+_JPEG = ", JPEG files"  # lossy: results on such a copy are not those of the published images
 SPLIT_SEED = 0  # a constant: the split belongs to the data set, not to a run
 
 
@@ -49,8 +50,11 @@ class TorchData:
     @property
     def title(self) -> str:
         """How a figure's title names the data."""
-        names = {"cifar10": "CIFAR-10", "photo-digits": "photo-digits, not CIFAR-10"}
-        return names.get(self.name, Path(self.source).name)
+        if self.name == "folder":
+            return Path(self.source).name
+        if self.name == "photo-digits":
+            return "photo-digits, not CIFAR-10"
+        return "CIFAR-10" + (" (JPEG copy)" if self.source.endswith(_JPEG) else "")
 
     def describe(self) -> dict:
         """Return what `config.json` says of the data."""
@@ -139,7 +143,9 @@ def _cifar10(data_dir: Path) -> tuple:
     tree = data_dir / "cifar10"
     found = cifar10.read_local(data_dir)
     if found is None and tree.is_dir():
-        return _two_folders(tree, 32, data_dir, "cifar10")
+        source, *rest = _two_folders(tree, 32, data_dir, "cifar10")
+        lossy = any(path.suffix.lower() in (".jpg", ".jpeg") for path in tree.rglob("*.*"))
+        return source + (_JPEG if lossy else ""), *rest
     source, train, test = found or cifar10.download(data_dir)
     return source, cifar10.CLASSES, train, test
 

@@ -96,6 +96,16 @@ def test_cifar10_as_an_image_folder_is_decoded_once(tree, monkeypatch):
     assert [len(y) for y in (data.y_train, data.y_val, data.y_test)] == [36, 4, 6]
     monkeypatch.setattr(image_folder, "decode", None)  # a second decoding would fail
     assert load_torch_data("cifar10", tree).digest == data.digest
+    assert data.title == "CIFAR-10"
+
+
+def test_a_lossy_copy_of_cifar10_is_called_so(tree):
+    (tree / "cifar10").mkdir()
+    for part in ("train", "test"):
+        (tree / part).rename(tree / "cifar10" / part)
+    picture(tree / "cifar10" / "train" / "cat" / "last.jpg")
+    data = load_torch_data("cifar10", tree)
+    assert data.title == "CIFAR-10 (JPEG copy)" and data.source.endswith("JPEG files")
 
 
 def test_images_are_the_middle_square_in_rgb_and_labels_follow_the_folders(tmp_path):

@@ -11,6 +11,7 @@ from torch import nn
 from section4_transfer.devices import Runtime
 from shared_utils.torch_data import generator
 
+torch.set_num_threads(1)  # for tiny networks, a second thread costs more than it gives
 ROOT = Path(__file__).resolve().parents[1]
 CPU = Runtime(torch.device("cpu"), "fp32")
 

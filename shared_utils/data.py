@@ -13,6 +13,7 @@ import numpy as np
 
 from shared_utils import mnist
 from shared_utils.errors import UserError
+from shared_utils.network import DownloadError
 
 CLASSES = 10
 SPLIT_SEED = 0  # a constant: the split belongs to the data set, not to a run
@@ -67,7 +68,7 @@ def load_image_data(dataset: str, data_dir: Path, limit: int | None = None) -> I
         try:
             source, (x, y), (x_test, y_test) = _mnist(data_dir)
             name, n_val = "mnist", 5000
-        except mnist.DownloadError as error:
+        except DownloadError as error:
             tried = f"MNIST is not in {mnist.raw_folder(data_dir)} and OpenML failed ({error})"
             if dataset == "mnist":
                 raise UserError(

@@ -10,7 +10,6 @@ import hashlib
 import socket
 import struct
 import tempfile
-import threading
 import urllib.request
 import warnings
 import zlib
@@ -19,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from shared_utils.errors import UserError
+from shared_utils.network import DownloadError, check_answer
 from shared_utils.runs import write_atomically
 
 # file name: (shape, MD5 of the unzipped file)
@@ -28,12 +28,6 @@ FILES = {
     "t10k-images-idx3-ubyte": ((10000, 28, 28), "2646ac647ad5339dbf082846283269ea"),
     "t10k-labels-idx1-ubyte": ((10000,), "27ae3e4e09519cfbb04c329615203637"),
 }
-
-SECONDS_TO_FIRST_ANSWER = 9.0  # after that, the network is taken to be absent
-
-
-class DownloadError(Exception):
-    """OpenML could not be reached or did not deliver; the text says why."""
 
 
 def raw_folder(data_dir: Path) -> Path:
@@ -104,62 +98,40 @@ def download(data_dir: Path) -> dict[str, np.ndarray]:
 
 
 def _fetch_openml() -> tuple[np.ndarray, np.ndarray]:
-    """Return MNIST's 70,000 images and labels as uint8, by scikit-learn's `fetch_openml`.
-
-    It runs in a thread because a name server or a firewall that swallows packets can keep a socket
-    waiting far longer than a person would: no answer in time counts as no network.
-    """
+    """Return MNIST's 70,000 images and labels as uint8, by scikit-learn's `fetch_openml`."""
     from sklearn.datasets import fetch_openml
 
-    answered, outcome = threading.Event(), {}
-
-    def fetch() -> None:
-        try:
-            with tempfile.TemporaryDirectory() as cache:
-                # The pandas parser: the pure-Python one takes gigabytes and half a minute.
-                x, y = fetch_openml(
-                    "mnist_784",
-                    version=1,
-                    return_X_y=True,
-                    as_frame=False,
-                    parser="pandas",
-                    data_home=cache,
-                    n_retries=1,
-                )
-            outcome["arrays"] = x.astype(np.uint8).reshape(-1, 28, 28), y.astype(np.uint8)
-        except Exception as error:  # whatever goes wrong there is told here, by the caller
-            outcome["error"] = error
-        answered.set()
-
+    check_answer("https://api.openml.org")
     patience = socket.getdefaulttimeout()
     socket.setdefaulttimeout(30)  # scikit-learn sets none: a stalled download would wait for ever
-    urllib.request.install_opener(urllib.request.build_opener(_ProgressBar(answered)))
+    urllib.request.install_opener(urllib.request.build_opener(_ProgressBar()))
     try:
-        thread = threading.Thread(target=fetch, daemon=True)
-        with warnings.catch_warnings():
+        with tempfile.TemporaryDirectory() as cache, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # its retries: what became of them is told below
-            thread.start()
-            if not answered.wait(SECONDS_TO_FIRST_ANSWER):
-                raise DownloadError(f"no answer in {SECONDS_TO_FIRST_ANSWER:.0f} seconds")
-            thread.join()
+            # The pandas parser: the pure-Python one takes gigabytes and half a minute.
+            x, y = fetch_openml(
+                "mnist_784",
+                version=1,
+                return_X_y=True,
+                as_frame=False,
+                parser="pandas",
+                data_home=cache,
+                n_retries=1,
+            )
+    except Exception as error:  # a download can fail in many ways
+        raise DownloadError(f"{type(error).__name__}: {error}".splitlines()[0]) from error
     finally:
         socket.setdefaulttimeout(patience)
         urllib.request.install_opener(None)
-    if "error" in outcome:
-        raise DownloadError(str(outcome["error"]).splitlines()[0]) from outcome["error"]
-    return outcome["arrays"]
+    return x.astype(np.uint8).reshape(-1, 28, 28), y.astype(np.uint8)
 
 
 class _ProgressBar(urllib.request.BaseHandler):
-    """Shows the data file's progress; notes in `answered` that the network is there."""
-
-    def __init__(self, answered: threading.Event):
-        self.answered = answered
+    """Shows the progress of the data file."""
 
     def https_response(self, request, response):
         from tqdm import tqdm
 
-        self.answered.set()
         if "/download/" in request.full_url:
             length = response.headers.get("Content-Length")
             bar = tqdm(

@@ -1,6 +1,7 @@
 """Whether there is a network, found out quickly."""
 
 import threading
+import urllib.error
 import urllib.request
 
 SECONDS_TO_ANSWER = 9.0  # after that, the network is taken to be absent
@@ -22,6 +23,8 @@ def check_answer(url: str) -> None:
         try:
             request = urllib.request.Request(url, method="HEAD")
             urllib.request.urlopen(request, timeout=SECONDS_TO_ANSWER).close()
+            outcome["error"] = None
+        except urllib.error.HTTPError:  # it has no such page, but it answers
             outcome["error"] = None
         except Exception as error:  # whatever goes wrong there is told here
             outcome["error"] = str(error)

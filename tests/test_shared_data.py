@@ -3,15 +3,17 @@
 import gzip
 import hashlib
 import threading
+import urllib.error
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared_utils import mnist
+from shared_utils import mnist, network
 from shared_utils.data import load_image_data, minibatches
 from shared_utils.errors import UserError
+from shared_utils.network import DownloadError
 
 SHAPE = (5, 3, 2)
 ARRAY = np.arange(30, dtype=np.uint8).reshape(SHAPE)
@@ -128,6 +130,7 @@ def test_labels_of_another_set_are_refused(tmp_path, tiny_mnist):
 
 
 def fake_openml(monkeypatch, fetch):
+    monkeypatch.setattr(mnist, "check_answer", lambda url: None)
     monkeypatch.setattr("sklearn.datasets.fetch_openml", fetch)
 
 
@@ -178,13 +181,21 @@ def test_without_a_network_auto_falls_back_loudly_and_mnist_does_not(tmp_path, m
     assert str(mnist.raw_folder(tmp_path)) in str(error.value)
 
 
-def test_a_network_that_says_nothing_counts_as_none(tmp_path, monkeypatch):
+def test_a_network_that_says_nothing_counts_as_none(monkeypatch):
     forever = threading.Event()
-    fake_openml(monkeypatch, lambda *args, **options: forever.wait())
-    monkeypatch.setattr(mnist, "SECONDS_TO_FIRST_ANSWER", 0.01)
-    with pytest.raises(mnist.DownloadError, match="no answer"):
-        mnist.download(tmp_path)
+    monkeypatch.setattr(network, "SECONDS_TO_ANSWER", 0.01)
+    monkeypatch.setattr("urllib.request.urlopen", lambda *args, **options: forever.wait())
+    with pytest.raises(DownloadError, match="no answer"):
+        network.check_answer("https://example.org")
     forever.set()
+
+
+def test_a_server_without_that_page_is_a_network(monkeypatch):
+    def not_found(request, timeout):
+        raise urllib.error.HTTPError(request.full_url, 404, "Not Found", None, None)
+
+    monkeypatch.setattr("urllib.request.urlopen", not_found)
+    network.check_answer("https://example.org")
 
 
 def test_mnist_is_split_55000_5000_10000_with_equal_shares(tmp_path, monkeypatch):

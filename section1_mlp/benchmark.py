@@ -40,7 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
         ("--rounds", 9, "turns of each contender; medians are over them"),
         ("--steps", 100, "training steps in a turn"),
         ("--samples", 55000, "training images of the timed epoch"),
-        ("--threads", len(os.sched_getaffinity(0)), "threads of both contenders"),
+        ("--threads", os.cpu_count(), "threads of both contenders"),
     ):
         parser.add_argument(
             flag, type=positive_int, default=default, help=f"{words} (default: %(default)s)"

@@ -14,7 +14,7 @@ from scipy.stats import norm
 
 from shared_utils import cli
 from shared_utils.errors import UserError
-from shared_utils.plotting import new_figure, save_figure
+from shared_utils.plotting import new_figure, save_figure, show_figures
 from shared_utils.runs import RunFolder, load_checkpoint, save_checkpoint, write_atomically
 from shared_utils.seed import stream
 from shared_utils.stats import accuracy_ci95, mcnemar_p, mean_std
@@ -223,6 +223,27 @@ def test_a_hostile_checkpoint_runs_nothing(tmp_path, protocol):
         assert not (tmp_path / "owned").exists()
 
 
+class Disguised:
+    """Asks for a function by name, with the arguments of an array."""
+
+    def __reduce__(self):
+        return os.mkdir, ((2,), "<f4", bytearray(8))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (pickle.dumps({"W": 1}, protocol=0), "opcode"),  # harmless, but not as we write it
+        (pickle.dumps({"W": Disguised()}, protocol=5), r"asks for \w+\.mkdir"),
+        (pickle.dumps({"W": np.ndarray}, protocol=5), "holds a function"),
+    ],
+)
+def test_each_lock_of_the_checkpoint_reader_holds_by_itself(tmp_path, content, words):
+    (tmp_path / "c.pkl").write_bytes(content)
+    with pytest.raises(UserError, match=words):
+        load_checkpoint(tmp_path / "c.pkl")
+
+
 def test_a_truncated_checkpoint_is_refused_wherever_it_is_cut(tmp_path):
     save_checkpoint(tmp_path / "c.pkl", {"W": ARRAYS["f4"], "n": 3})
     content = (tmp_path / "c.pkl").read_bytes()
@@ -263,3 +284,19 @@ def test_equal_figures_have_equal_bytes(tmp_path):
         save_figure(fig, tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert (tmp_path / "a").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("backend", "no_show", "opened"),
+    [("TkAgg", False, 1), ("TkAgg", True, 0), ("agg", False, 0), ("agg", True, 0)],
+)
+def test_windows_open_only_where_they_can_and_may(backend, no_show, opened, monkeypatch):
+    import matplotlib.pyplot as plt
+
+    shown = []
+    monkeypatch.setattr(plt, "get_backend", lambda: backend)
+    monkeypatch.setattr(plt, "show", lambda: shown.append(1))
+    new_figure()
+    show_figures(no_show)
+    assert len(shown) == opened
+    assert plt.get_fignums() == []

@@ -82,6 +82,7 @@ def gradient_map(path: Path, arms: Arms, depths: list[int], title: str) -> None:
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.grid(False)
     axes[0, 0].set_ylabel("layer, from the input")
+    axes[0, 0].yaxis.get_major_locator().set_params(integer=True)
     fig.colorbar(shown, ax=axes, label="mean norm of the gradient")
     fig.suptitle(f"Gradient flow: {title}")
     save_figure(fig, path)

@@ -1,8 +1,9 @@
 """The figures of the approximation demo: errors against width, and the fitted functions."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
-from section1_mlp.functions import ACTIVATIONS
 from section1_mlp.targets import Target
 from shared_utils.plotting import COLORS, DIVERGING, MARKERS, new_figure
 
@@ -12,9 +13,9 @@ Arm = tuple[str, str, int]  # target, activation, width
 def draw_errors(targets: dict[str, Target], errors: dict[Arm, list[float]]):
     """Error against width for each activation: mean over seeds, with the range as a band."""
     fig, axes = new_figure(1, len(targets), (13, 3.8), sharey=True)
-    widths = sorted({width for _, _, width in errors})
+    widths, activations = _widths_and_activations(errors)
     for ax, (name, target) in zip(axes, targets.items(), strict=True):
-        for activation, color, marker in zip(ACTIVATIONS, COLORS, MARKERS, strict=False):
+        for activation, color, marker in zip(activations, COLORS, MARKERS, strict=False):
             values = np.array([errors[name, activation, width] for width in widths])
             ax.plot(widths, values.mean(axis=1), color=color, marker=marker, label=activation)
             ax.fill_between(widths, values.min(axis=1), values.max(axis=1), color=color, alpha=0.2)
@@ -30,12 +31,12 @@ def draw_errors(targets: dict[str, Target], errors: dict[Arm, list[float]]):
 def draw_fits(targets: dict[str, Target], fitted: dict[Arm, np.ndarray]):
     """The one-dimensional targets and what networks of a few widths make of them."""
     lines = {name: target for name, target in targets.items() if target.x.shape[1] == 1}
-    widths = sorted({width for _, _, width in fitted})
+    widths, activations = _widths_and_activations(fitted)
     shown = widths if len(widths) <= 3 else [widths[1], widths[len(widths) // 2], widths[-1]]
-    fig, axes = new_figure(len(lines), len(ACTIVATIONS), (12, 7), sharex=True, sharey="row")
+    fig, axes = new_figure(len(lines), len(activations), (12, 7), sharex=True, sharey="row")
     for row, (name, target) in zip(axes, lines.items(), strict=True):
         t = 2 * np.pi * target.x_dense[:, 0]
-        for ax, activation in zip(row, ACTIVATIONS, strict=True):
+        for ax, activation in zip(row, activations, strict=True):
             ax.plot(t, target.y_dense, color="black", lw=3, alpha=0.35, label="target")
             for width, color in zip(shown, (COLORS[4], COLORS[5], COLORS[0]), strict=False):
                 label = f"{width} units"
@@ -53,7 +54,7 @@ def draw_surface(target: Target, fitted: dict[Arm, np.ndarray], width: int):
     side = round(len(target.x_dense) ** 0.5)
     images = {"the target": target.y_dense} | {
         f"{a}, {width} units: its error": fitted["surface", a, width] - target.y_dense
-        for a in ACTIVATIONS
+        for a in _widths_and_activations(fitted)[1]
     }
     fig, axes = new_figure(2, 2, (9, 7.4))
     for ax, (title, values) in zip(axes.flat, images.items(), strict=True):
@@ -70,3 +71,8 @@ def draw_surface(target: Target, fitted: dict[Arm, np.ndarray], width: int):
         ax.set(title=title, xlabel="u", ylabel="v")
         ax.grid(False)
     return fig
+
+
+def _widths_and_activations(arms: Iterable[Arm]) -> tuple[list[int], list[str]]:
+    _, activations, widths = zip(*arms, strict=True)
+    return sorted(set(widths)), list(dict.fromkeys(activations))

@@ -1,8 +1,8 @@
 """Race the MLP's training step against PyTorch's: same weights, same batches, same threads.
 
-The two take turns, in several rounds, so that whatever else the machine does hits both. The matrix
-products are the same BLAS calls in both; what differs is the traffic around them. Writes
-<runs-dir>/benchmark/. The only script of this section that needs PyTorch.
+The two take turns, in several rounds, so that whatever else the machine does hits both. Each brings
+its own library of matrix products, and its own traffic around them. Writes <runs-dir>/benchmark/.
+The only script of this section that needs PyTorch.
 """
 
 import argparse

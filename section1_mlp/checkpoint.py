@@ -47,6 +47,10 @@ def load_model(path: Path) -> tuple[MLP, dict]:
         )
         for key, param in model.params.items():
             param[:] = params[key]
+            if not np.isfinite(param).all():
+                raise ValueError(f"{key} holds values that are not finite")
+        if not isinstance(about, dict):
+            raise ValueError("it does not say what it was trained on")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path} holds no MLP of this section ({error}): train again") from error
     return model, about

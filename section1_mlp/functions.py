@@ -26,7 +26,7 @@ def sigmoid(z: np.ndarray) -> np.ndarray:
 
 
 def sigmoid_grad(a: np.ndarray) -> np.ndarray:
-    """g'(z) = a (1 - a), at most 1/4: a sigmoid layer shrinks the gradient at least fourfold."""
+    """g'(z) = a (1 - a), at most 1/4: only large weights can make up for it."""
     return a * (1 - a)
 
 

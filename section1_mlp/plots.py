@@ -1,5 +1,6 @@
 """The figures of the comparison: how each network learned, and what it still gets wrong."""
 
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -93,7 +94,7 @@ def draw_gradient_norms(fits: list[Fit], data: ImageData):
     fig, axes = new_figure(1, len(fits), (4 * len(fits), 3.8), sharey=True, squeeze=False)
     for ax, fit in zip(axes[0], fits, strict=True):
         epochs, *layers = np.array(fit.grad_norms).T
-        for layer, (norms, color) in enumerate(zip(layers, COLORS, strict=False), start=1):
+        for layer, (norms, color) in enumerate(zip(layers, cycle(COLORS), strict=False), start=1):
             ax.plot(epochs, norms, color=color, lw=0.6, alpha=0.35)
             ax.plot(epochs, _running_mean(norms), color=color, label=f"W{layer}")
         ax.set(xlabel="epoch", yscale="log", title=fit.arm)

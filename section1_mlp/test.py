@@ -16,7 +16,7 @@ from section1_mlp.arms import flat
 from section1_mlp.checkpoint import load_model
 from section1_mlp.model import MLP
 from section1_mlp.plots import draw_confusion
-from shared_utils.cli import add_shared_flags, parse_args, start
+from shared_utils.cli import DIGIT_DATASETS, add_shared_flags, parse_args, start
 from shared_utils.data import CLASSES, ImageData, load_image_data
 from shared_utils.errors import UserError
 from shared_utils.plotting import save_figure, show_figures
@@ -49,15 +49,18 @@ def main(argv: list[str] | None = None) -> dict:
     if not paths:
         raise UserError(f"nothing is trained in {args.runs_dir / 'train'}: run train.py first")
     networks = {path.stem: load_model(path) for path in paths}
-    trained_on = {about["dataset"] for _, about in networks.values()}
+    trained_on = {str(about.get("dataset")) for _, about in networks.values()}
+    if not trained_on <= set(DIGIT_DATASETS):
+        raise UserError(f"networks trained on {sorted(trained_on)}, which is no data set of digits")
     if args.dataset is None and len(trained_on) > 1:
         raise UserError(f"the networks were trained on {sorted(trained_on)}: choose a --dataset")
     data = load_image_data(args.dataset or trained_on.pop(), args.data_dir)
     if data.notice:
         print(f"\n*** {data.notice} ***\n")
     for path, (model, _) in zip(paths, networks.values(), strict=True):
-        if (model.layer_sizes[0], model.layer_sizes[-1]) != (28 * 28, CLASSES):
-            raise UserError(f"{path} is a network of sizes {model.layer_sizes}, not for digits")
+        ends = model.layer_sizes[0], model.layer_sizes[-1], model.output
+        if ends != (28 * 28, CLASSES, "softmax"):
+            raise UserError(f"{path} is a network {name_of(model)}, which does not classify digits")
 
     run = RunFolder(args.runs_dir / "test", vars(args), data.describe())
     probs = {name: model.forward(flat(data.x_test)) for name, (model, _) in networks.items()}

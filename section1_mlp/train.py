@@ -11,7 +11,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
 
 from section1_mlp.arms import LEARNING_RATES, flat, train_arm
-from section1_mlp.functions import ACTIVATIONS
 from section1_mlp.plots import draw_all
 from section1_mlp.results import print_table, summarise
 from shared_utils.cli import add_shared_flags, non_negative_float, parse_args, positive_int, start
@@ -41,7 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--activations",
         nargs="+",
-        choices=list(ACTIVATIONS),
+        choices=list(LEARNING_RATES),
         default=list(LEARNING_RATES),
         help="the networks to compare (default: all three)",
     )

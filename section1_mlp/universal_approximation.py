@@ -1,9 +1,9 @@
 """How well can one hidden layer imitate a function, and how wide must it be?
 
-A wide enough layer can come as near to any continuous function as one likes (Cybenko 1989; Hornik,
-Stinchcombe and White 1989). The theorem says nothing of how wide, or whether training finds the
-weights: that is measured here, for every activation, width and target. Writes
-<runs-dir>/approximation/.
+A wide enough layer can come as near to any continuous function as one likes on a bounded domain
+(Cybenko 1989 for sigmoids; Leshno et al. 1993 for every activation that is no polynomial). The
+theorem says nothing of how wide, or whether training finds the weights: that is measured here, for
+every activation, width and target. Writes <runs-dir>/approximation/.
 """
 
 import argparse
@@ -15,7 +15,6 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
 
 from section1_mlp.approximation_plots import draw_errors, draw_fits, draw_surface
-from section1_mlp.functions import ACTIVATIONS
 from section1_mlp.model import MLP
 from section1_mlp.targets import Target, make_targets
 from section1_mlp.training import train_steps
@@ -59,7 +58,7 @@ def main(argv: list[str] | None = None) -> dict:
     targets = make_targets()
     data = {"name": "functions", "sizes": {name: len(t.x) for name, t in targets.items()}}
     run = RunFolder(args.runs_dir / "approximation", vars(args), data)
-    arms = [(t, a, w) for t in targets for a in ACTIVATIONS for w in args.widths]
+    arms = [(t, a, w) for t in targets for a in LEARNING_RATES for w in args.widths]
     errors = {arm: [] for arm in arms}
     fitted = {}  # the functions that the first seed's networks compute
     for name, activation, width in tqdm(arms, "networks", disable=None):
@@ -74,11 +73,11 @@ def main(argv: list[str] | None = None) -> dict:
     widest = args.widths[-1]
     summary = {"widest": widest, "runs": {}}
     print(f"\nmean squared error at width {widest}, the target's variance being 1")
-    print(f"{'target':<9}" + "".join(f"{activation:>11}" for activation in ACTIVATIONS))
+    print(f"{'target':<9}" + "".join(f"{activation:>11}" for activation in LEARNING_RATES))
     for name in targets:
-        means = {a: float(np.mean(errors[name, a, widest])) for a in ACTIVATIONS}
+        means = {a: float(np.mean(errors[name, a, widest])) for a in LEARNING_RATES}
         summary["runs"][name] = {
-            a: {w: mean_std(errors[name, a, w]) for w in args.widths} for a in ACTIVATIONS
+            a: {w: mean_std(errors[name, a, w]) for w in args.widths} for a in LEARNING_RATES
         } | {"best": min(means, key=means.get)}
         print(f"{name:<9}" + "".join(f"{mean:>11.1e}" for mean in means.values()), end="")
         print(f"   best: {summary['runs'][name]['best']}")

@@ -27,6 +27,7 @@ _MENDABLE = {
     errno.EACCES: "choose a folder that you may write, or change its permissions",
     errno.EPERM: "choose a folder that you may write, or change its permissions",
     errno.EROFS: "choose a folder on a disc that can be written",
+    errno.EEXIST: "a file stands where a folder is needed: choose another folder",
     errno.ENOTDIR: "choose a path that leads through folders only",
     errno.ENAMETOOLONG: "choose a shorter path",
 }
@@ -45,6 +46,14 @@ def non_negative_int(text: str) -> int:
     value = int(text)
     if value < 0:
         raise argparse.ArgumentTypeError(f"must not be negative, not {value}")
+    return value
+
+
+def seed_number(text: str) -> int:
+    """Read a whole number from 0 to 2^32 - 1, what every library takes (an argparse type)."""
+    value = int(text)
+    if not 0 <= value < 2**32:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to 2^32 - 1, not {value}")
     return value
 
 
@@ -89,7 +98,7 @@ def add_shared_flags(
         },
         "data_dir": {"type": Path, "help": "folder of the data sets (variable DL_DATA_DIR)"},
         "limit": {"type": positive_int, "help": "use at most this many training samples"},
-        "seed": {"type": non_negative_int, "help": "seeds everything that is random"},
+        "seed": {"type": seed_number, "help": "seeds everything that is random"},
         "runs_dir": {"type": Path, "help": "where the run's folder is made"},
     }
     if "dataset" in defaults:

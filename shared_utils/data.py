@@ -81,7 +81,9 @@ def load_image_data(dataset: str, data_dir: Path, limit: int | None = None) -> I
     if limit is not None and limit < len(y):
         if limit < CLASSES:
             raise UserError(f"--limit must be at least {CLASSES}, one image per class")
-        x, y = _stratified(x, y, len(y) - limit)[::2]
+        # Fewer images than classes cannot be left out in proportion; their order is random by now.
+        few = len(y) - limit < CLASSES
+        x, y = (x[:limit], y[:limit]) if few else _stratified(x, y, len(y) - limit)[::2]
     digest = hashlib.sha256()
     for array in (x, y, x_val, y_val, x_test, y_test):
         digest.update(np.ascontiguousarray(array))

@@ -116,7 +116,9 @@ def load_torch_data(
     if limit is not None and limit < len(kept):
         if limit < len(classes):
             raise UserError(f"--limit must be at least {len(classes)}, one image per class")
-        kept = kept[_stratified(y[kept], limit)[0]]
+        # Fewer images than classes cannot be left out in proportion; their order is random by now.
+        few = len(kept) - limit < len(classes)
+        kept = kept[:limit] if few else kept[_stratified(y[kept], limit)[0]]
     arrays = [x[kept], y[kept], x[held_out], y[held_out], *test]
     digest = hashlib.sha256()
     for array in arrays:

@@ -208,6 +208,8 @@ def test_checkpoints_of_another_shape_are_refused(tmp_path):
         {"config": config | {"activation": "swish"}},
         {"config": config | {"dtype": "float99"}},
         {"config": 3},
+        {"about": ["digits"]},
+        {"params": params | {"b1": np.full(3, np.nan, np.float32)}},
         {"params": params | {"W3": params["W1"]}},
         {"params": {"W1": params["W1"]}},
         {"params": [1, 2]},
@@ -219,8 +221,12 @@ def test_checkpoints_of_another_shape_are_refused(tmp_path):
 
 def test_a_network_for_other_images_is_refused_by_the_test_script(tmp_path):
     save_model(tmp_path / "m.pkl", MLP([4, 2], rng=np.random.default_rng(0)), {"dataset": "digits"})
-    with pytest.raises(UserError, match="not for digits"):
+    with pytest.raises(UserError, match="does not classify digits"):
         test.main(["--ckpt", str(tmp_path / "m.pkl"), "--runs-dir", str(tmp_path)])
+    for about in ({}, {"dataset": [1]}, {"dataset": "cats"}):
+        model_file(tmp_path / "m.pkl", about=about)
+        with pytest.raises(UserError, match="no data set of digits"):
+            test.main(["--ckpt", str(tmp_path / "m.pkl"), "--runs-dir", str(tmp_path)])
 
 
 def test_a_runs_folder_below_a_file_is_refused(tmp_path):

@@ -74,7 +74,7 @@ def test_quick_changes_defaults_but_not_what_was_asked_for():
     "bad",
     [
         *("--epochs 0", "--epochs x", "--lr -1", "--lr nan", "--lr 0", "--seed -1"),
-        *("--dataset cats", "--limit 0", "--batch-size 1.5", "--nonsense"),
+        *("--seed 4294967296", "--dataset cats", "--limit 0", "--batch-size 1.5", "--nonsense"),
     ],
 )
 def test_bad_flags_end_in_one_line_and_status_2(bad, capsys):

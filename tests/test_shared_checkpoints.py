@@ -10,7 +10,6 @@ import pytest
 from shared_utils.errors import UserError
 from shared_utils.runs import load_checkpoint, save_checkpoint
 
-
 ARRAYS = {
     "f4": np.arange(6, dtype=np.float32).reshape(2, 3),
     "f8": np.array(1.5),

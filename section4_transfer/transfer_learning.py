@@ -51,6 +51,7 @@ QUICK = {
     "fractions": [0.1, 1.0],
     "dataset": "photo-digits",
     "limit": 600,
+    "weights": "rotation",  # needs no network
 }
 SHORTER = "--resize 64, --fractions 0.1, --limit 5000, --pretrain-epochs 2, --quick"
 

@@ -23,7 +23,7 @@ def draw_all(folder: Path, arms: Arms, depths: list[int], title: str) -> None:
     """Draw every figure into `folder`; `title` names the data."""
     curves(folder / "curves.png", arms, depths, title)
     first_gradient(folder / "gradient_first_layer.png", arms, depths, title)
-    gradient_map(folder / "gradient_map.png", arms, depths, title)
+    gradient_map(folder / "gradient_map.png", arms, title)
     error_against_depth(folder / "error_against_depth.png", arms, depths, title)
     test_error(folder / "test_error.png", arms, depths, title)
 
@@ -63,11 +63,12 @@ def first_gradient(path: Path, arms: Arms, depths: list[int], title: str) -> Non
     save_figure(fig, path)
 
 
-def gradient_map(path: Path, arms: Arms, depths: list[int], title: str) -> None:
+def gradient_map(path: Path, arms: Arms, title: str) -> None:
     """Gradient norm by layer and epoch, the twins of the greatest depth on one colour scale."""
     from matplotlib.colors import LogNorm
 
-    names = [name for name in (f"resnet-{depths[-1]}", f"plain-{depths[-1]}") if name in arms]
+    deepest = max(int(arm.split("-")[1]) for arm in arms)  # of those that did not diverge
+    names = [name for name in (f"resnet-{deepest}", f"plain-{deepest}") if name in arms]
     maps = [np.array(arms[name][0].fit.gradient_norms).T for name in names]
     floor = min(values[values > 0].min() for values in maps)
     norm = LogNorm(floor, max(values.max() for values in maps))
@@ -135,7 +136,7 @@ def _style(arm: str, depths: list[int]) -> dict:
     if len(depths) == 1:
         place += kind == "plain"
     return {
-        "color": COLORS[place],
-        "marker": MARKERS[place],
+        "color": COLORS[place % len(COLORS)],
+        "marker": MARKERS[place % len(MARKERS)],
         "linestyle": "-" if kind == "resnet" else "--",
     }

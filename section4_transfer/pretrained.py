@@ -9,7 +9,6 @@ image rotations", section 2.
 """
 
 import pickle
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,7 +73,7 @@ def imagenet_state() -> dict[str, Tensor]:
         return torch.hub.load_state_dict_from_url(
             url, map_location="cpu", check_hash=True, weights_only=True
         )
-    except (OSError, RuntimeError, pickle.UnpicklingError) as error:
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise DownloadError(str(error).splitlines()[0]) from error
 
 
@@ -90,12 +89,13 @@ def file_state(path: Path) -> dict[str, Tensor]:
             f"--weights {path} cannot be read ({error.strerror}): give a state dict's path,"
             " or auto, imagenet or rotation"
         ) from error
-    except (RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a file that is no pickle can raise nearly anything
         raise UserError(
             f"{path} is not a file of weights alone: save one with"
             " torch.save(model.state_dict(), path)"
         ) from error
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+    named = isinstance(state, dict) and all(isinstance(key, str) for key in state)
+    if not named or not all(isinstance(value, Tensor) for value in state.values()):
         raise UserError(f"{path} holds no state dict: save model.state_dict(), not the model")
     return state
 

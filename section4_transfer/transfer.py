@@ -95,6 +95,7 @@ def train_frozen(
     """Train a linear head on the cached features of the images `kept`; return the whole network."""
     train, val, seconds = cached
     model, data = _network(setting, start), setting.data
+    model.to(setting.here.device)  # `fit` moves the head alone; the test needs the whole network
     fitted = fit(
         model.fc,
         (train[kept.to(train.device)], data.y_train[kept]),

@@ -4,7 +4,7 @@ import torch
 from section4_helpers import TinyNet
 from torch import nn
 
-from section4_transfer import pretrained
+from section4_transfer import plots_depth, pretrained
 from section4_transfer.engine import Fit
 from section4_transfer.models import CifarNet, resnet18
 from section4_transfer.pretrained import Start, file_state, find_start, load_backbone
@@ -104,8 +104,10 @@ def test_a_weights_file_can_run_nothing(tmp_path):
             file_state(tmp_path / name)
     assert not (tmp_path / "ran").exists()
     (tmp_path / "text").write_text("no weights")
+    (tmp_path / "greeting").write_text("hello")
+    torch.save({1: torch.ones(2)}, tmp_path / "numbered")
     (tmp_path / "cut").write_bytes((tmp_path / "list").read_bytes()[:-30])
-    for name in ("text", "cut", "missing", "."):
+    for name in ("text", "greeting", "numbered", "cut", "missing", "."):
         with pytest.raises(UserError, match=name):
             file_state(tmp_path / name)
 
@@ -120,3 +122,15 @@ def test_auto_weights_fall_back_loudly_and_imagenet_does_not(monkeypatch):
     with pytest.raises(UserError, match="--weights rotation"):
         find_start("imagenet")
     assert find_start("rotation") == (None, "")
+
+
+def test_many_depths_are_drawn_and_the_deepest_may_have_diverged(tmp_path):
+    depths = list(range(8, 75, 6))  # more than there are colours
+    row = {"epoch": 1, "train_loss": 1.0, "train_acc": 0.5, "val_loss": 1.0, "val_acc": 0.5}
+    arms = {}
+    for depth in depths[:-1]:
+        for arm in (f"resnet-{depth}", f"plain-{depth}"):
+            fitted = Fit(["conv", "fc"], [row], [[1.0, 2.0]], [2.0], 100.0, 1)
+            arms[arm] = [Outcome(arm, 0, nn.Identity(), fitted, np.array([True, False]))]
+    plots_depth.draw_all(tmp_path, arms, depths, "nothing")
+    assert len(list(tmp_path.glob("*.png"))) == 5

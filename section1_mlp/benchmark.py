@@ -19,10 +19,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any d
 
 from section1_mlp.model import MLP
 from section1_mlp.training import train_steps
-from shared_utils.cli import add_shared_flags, parse_args, positive_int, start
+from shared_utils.cli import add_shared_flags, open_run, parse_args, positive_int, start
 from shared_utils.data import minibatches
 from shared_utils.plotting import COLORS, MARKERS, new_figure, save_figure, show_figures
-from shared_utils.runs import RunFolder
 from shared_utils.seed import stream
 
 HERE = Path(__file__).resolve().parent
@@ -55,30 +54,30 @@ def main(argv: list[str] | None = None) -> dict:
     from threadpoolctl import threadpool_limits
 
     torch.set_num_threads(args.threads)
-    run = RunFolder(args.runs_dir / "benchmark", vars(args), {"name": "random numbers"})
-    summary = {"torch": torch.__version__, "results": []}
-    print(f"{'dtype':<9}{'batch':>6}{'ours':>10}{'PyTorch':>10}{'ratio':>7}{'of peak':>9}")
-    with threadpool_limits(args.threads):
-        for dtype in ("float32", "float64"):
-            peak = matrix_product_peak(dtype)
-            for batch_size in BATCH_SIZES:
-                result = race_steps(dtype, batch_size, peak, args)
-                summary["results"].append(result)
-                print(
-                    f"{dtype:<9}{batch_size:>6}{result['ours_ms']:>7.2f} ms"
-                    f"{result['torch_ms']:>7.2f} ms{result['ratio']:>7.2f}"
-                    f"{result['share_of_peak']:>9.0%}"
-                )
-        summary["parts_ms"] = time_parts(args)
-        summary["epoch"] = race_epoch(args)
-    parts = ", ".join(f"{part} {ms:.2f}" for part, ms in summary["parts_ms"].items())
-    print(f"\nours, batch 128, float32, in ms: {parts}")
-    print("an epoch of {samples:,} images: ratio {ratio:.2f}".format(**summary["epoch"]))
-    run.write_json("summary.json", summary)
-    save_figure(draw(summary["results"]), run.path / "steps.png")
-    print(f"\nsummary and figure: {run.path}")
-    show_figures(args.no_show)
-    return summary
+    with open_run(args, "benchmark", {"name": "random numbers"}) as run:
+        summary = {"torch": torch.__version__, "results": []}
+        print(f"{'dtype':<9}{'batch':>6}{'ours':>10}{'PyTorch':>10}{'ratio':>7}{'of peak':>9}")
+        with threadpool_limits(args.threads):
+            for dtype in ("float32", "float64"):
+                peak = matrix_product_peak(dtype)
+                for batch_size in BATCH_SIZES:
+                    result = race_steps(dtype, batch_size, peak, args)
+                    summary["results"].append(result)
+                    print(
+                        f"{dtype:<9}{batch_size:>6}{result['ours_ms']:>7.2f} ms"
+                        f"{result['torch_ms']:>7.2f} ms{result['ratio']:>7.2f}"
+                        f"{result['share_of_peak']:>9.0%}"
+                    )
+            summary["parts_ms"] = time_parts(args)
+            summary["epoch"] = race_epoch(args)
+        parts = ", ".join(f"{part} {ms:.2f}" for part, ms in summary["parts_ms"].items())
+        print(f"\nours, batch 128, float32, in ms: {parts}")
+        print("an epoch of {samples:,} images: ratio {ratio:.2f}".format(**summary["epoch"]))
+        run.write_json("summary.json", summary)
+        save_figure(draw(summary["results"]), run.path / "steps.png")
+        print(f"\nsummary and figure: {run.path}")
+        show_figures(args.no_show)
+        return summary
 
 
 def contenders(dtype: str) -> tuple[Callable, Callable]:

@@ -14,10 +14,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
 
-from shared_utils.cli import add_shared_flags, parse_args, positive_int, start
+from shared_utils.cli import add_shared_flags, open_run, parse_args, positive_int, start
 from shared_utils.errors import UserError
 from shared_utils.plotting import COLORS, new_figure, save_figure, show_figures
-from shared_utils.runs import RunFolder
 from shared_utils.stats import mean_std
 
 HERE = Path(__file__).resolve().parent
@@ -49,48 +48,50 @@ def main(argv: list[str] | None = None) -> dict:
 
     x, y = load_diabetes(return_X_y=True, scaled=False)
     data = {"name": "diabetes", "source": "scikit-learn's load_diabetes", "sizes": {"all": len(y)}}
-    run = RunFolder(args.runs_dir / "regression", vars(args), data)
-    folds = RepeatedKFold(n_splits=FOLDS, n_repeats=args.repeats, random_state=args.seed)
-    splits = list(folds.split(x))
-    r2, predicted, seconds = {}, {}, {}
-    for name, model in competitors(args).items():
-        clock = time.perf_counter()
-        r2[name] = []
-        predicted[name] = np.zeros_like(y)  # by the models of the first repeat, which never saw it
-        for fold, (train, test) in enumerate(tqdm(splits, name, disable=None, unit="fold")):
-            try:
-                prediction = model.fit(x[train], y[train]).predict(x[test])
-            except FloatingPointError as error:
-                raise UserError(f"{name} diverged ({error}): try a smaller --lr") from error
-            r2[name].append(r2_score(y[test], prediction))
-            if fold < FOLDS:
-                predicted[name][test] = prediction
-            run.log(model=name, fold=fold, r2=r2[name][-1])
-        seconds[name] = time.perf_counter() - clock
+    with open_run(args, "regression", data) as run:
+        folds = RepeatedKFold(n_splits=FOLDS, n_repeats=args.repeats, random_state=args.seed)
+        splits = list(folds.split(x))
+        r2, predicted, seconds = {}, {}, {}
+        for name, model in competitors(args).items():
+            clock = time.perf_counter()
+            r2[name] = []
+            predicted[name] = np.zeros_like(
+                y
+            )  # by the models of the first repeat, which never saw it
+            for fold, (train, test) in enumerate(tqdm(splits, name, disable=None, unit="fold")):
+                try:
+                    prediction = model.fit(x[train], y[train]).predict(x[test])
+                except FloatingPointError as error:
+                    raise UserError(f"{name} diverged ({error}): try a smaller --lr") from error
+                r2[name].append(r2_score(y[test], prediction))
+                if fold < FOLDS:
+                    predicted[name][test] = prediction
+                run.log({"model": name, "fold": fold, "r2": r2[name][-1]})
+            seconds[name] = time.perf_counter() - clock
 
-    summary = {
-        "data": "diabetes",
-        "runs": {
-            name: {
-                "r2": mean_std(r2[name]),
-                "rmse_first_repeat": float(np.sqrt(np.mean((predicted[name] - y) ** 2))),
-                "seconds": seconds[name],
-            }
-            for name in r2
-        },
-    }
-    summary["conclusions"] = [compare(r2, name) for name in r2 if name != OURS]
-    run.write_json("summary.json", summary)
-    print(f"\n{'model':<20}{'R^2':>6}{'deviation over folds':>22}{'RMSE':>8}{'seconds':>9}")
-    for name, result in summary["runs"].items():
-        mean, std = result["r2"]["mean"], result["r2"]["std"]
-        rmse = result["rmse_first_repeat"]
-        print(f"{name:<20}{mean:>6.3f}{std:>22.3f}{rmse:>8.1f}{result['seconds']:>9.1f}")
-    print("\n" + "\n".join(summary["conclusions"]))
-    save_figure(draw(y, predicted, r2), run.path / "predicted_against_true.png")
-    print(f"\nmetrics and figure: {run.path}")
-    show_figures(args.no_show)
-    return summary
+        summary = {
+            "data": "diabetes",
+            "runs": {
+                name: {
+                    "r2": mean_std(r2[name]),
+                    "rmse_first_repeat": float(np.sqrt(np.mean((predicted[name] - y) ** 2))),
+                    "seconds": seconds[name],
+                }
+                for name in r2
+            },
+        }
+        summary["conclusions"] = [compare(r2, name) for name in r2 if name != OURS]
+        run.write_json("summary.json", summary)
+        print(f"\n{'model':<20}{'R^2':>6}{'deviation over folds':>22}{'RMSE':>8}{'seconds':>9}")
+        for name, result in summary["runs"].items():
+            mean, std = result["r2"]["mean"], result["r2"]["std"]
+            rmse = result["rmse_first_repeat"]
+            print(f"{name:<20}{mean:>6.3f}{std:>22.3f}{rmse:>8.1f}{result['seconds']:>9.1f}")
+        print("\n" + "\n".join(summary["conclusions"]))
+        save_figure(draw(y, predicted, r2), run.path / "predicted_against_true.png")
+        print(f"\nmetrics and figure: {run.path}")
+        show_figures(args.no_show)
+        return summary
 
 
 def competitors(args: argparse.Namespace) -> dict:

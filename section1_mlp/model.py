@@ -32,7 +32,8 @@ class MLP:
 
     `output="softmax"` classifies (cross-entropy), `"linear"` predicts numbers (mean squared error).
     `params` and `grads` are dicts with equal keys: weights "W1", "W2", ... of shape (in, out) and
-    biases "b1", "b2", ... of shape (out,). Everything is computed in `dtype`.
+    biases "b1", "b2", ... of shape (out,); `velocity`, the memory of `step`, likewise. Everything
+    is computed in `dtype`.
 
     Biases start at zero, weights at random, with a variance that keeps the signal's size from layer
     to layer: N(0, 2 / in) for ReLU, which silences half of its inputs (He et al. 2015, "Delving
@@ -71,7 +72,7 @@ class MLP:
             self.params[f"W{layer}"] = W.astype(dtype)
             self.params[f"b{layer}"] = np.zeros(n_out, dtype)
         self.grads = {key: np.zeros_like(param) for key, param in self.params.items()}
-        self._velocity = {key: np.zeros_like(param) for key, param in self.params.items()}
+        self.velocity = {key: np.zeros_like(param) for key, param in self.params.items()}
         self._A = []  # A_0 ... A_{L-1} of the last forward pass
         self._dZ = None  # dLoss/dZ_L of the last loss
 
@@ -135,7 +136,7 @@ class MLP:
         v <- momentum v + dW + weight_decay W;  W <- W - lr v   (Polyak 1964, as PyTorch's SGD)
         """
         for key, param in self.params.items():
-            v = self._velocity[key]
+            v = self.velocity[key]
             v *= momentum
             v += self.grads[key]
             if weight_decay:

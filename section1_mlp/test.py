@@ -16,11 +16,10 @@ from section1_mlp.arms import flat
 from section1_mlp.checkpoint import load_model
 from section1_mlp.model import MLP
 from section1_mlp.plots import draw_confusion
-from shared_utils.cli import DIGIT_DATASETS, add_shared_flags, parse_args, start
+from shared_utils.cli import DIGIT_DATASETS, add_shared_flags, open_run, parse_args, start
 from shared_utils.data import CLASSES, ImageData, load_image_data
 from shared_utils.errors import UserError
 from shared_utils.plotting import save_figure, show_figures
-from shared_utils.runs import RunFolder
 from shared_utils.stats import accuracy_ci95
 
 HERE = Path(__file__).resolve().parent
@@ -55,24 +54,22 @@ def main(argv: list[str] | None = None) -> dict:
     if args.dataset is None and len(trained_on) > 1:
         raise UserError(f"the networks were trained on {sorted(trained_on)}: choose a --dataset")
     data = load_image_data(args.dataset or trained_on.pop(), args.data_dir)
-    if data.notice:
-        print(f"\n*** {data.notice} ***\n")
     for path, (model, _) in zip(paths, networks.values(), strict=True):
         ends = model.layer_sizes[0], model.layer_sizes[-1], model.output
         if ends != (28 * 28, CLASSES, "softmax"):
             raise UserError(f"{path} is a network {name_of(model)}, which does not classify digits")
 
-    run = RunFolder(args.runs_dir / "test", vars(args), data.describe())
-    probs = {name: model.forward(flat(data.x_test)) for name, (model, _) in networks.items()}
-    summary = {"data": data.name, "runs": {}}
-    for name, p in probs.items():
-        print(f"\n{name}: {name_of(networks[name][0])}, {data.title}")
-        summary["runs"][name] = report(p.argmax(axis=1), data)
-    run.write_json("summary.json", summary)
-    save_figure(draw_confusion(probs, data), run.path / "confusion.png")
-    print(f"\nsummary and confusion matrices: {run.path}")
-    show_figures(args.no_show)
-    return summary
+    with open_run(args, "test", data.describe()) as run:
+        probs = {name: model.forward(flat(data.x_test)) for name, (model, _) in networks.items()}
+        summary = {"data": data.name, "runs": {}}
+        for name, p in probs.items():
+            print(f"\n{name}: {name_of(networks[name][0])}, {data.title}")
+            summary["runs"][name] = report(p.argmax(axis=1), data)
+        run.write_json("summary.json", summary)
+        save_figure(draw_confusion(probs, data), run.path / "confusion.png")
+        print(f"\nsummary and confusion matrices: {run.path}")
+        show_figures(args.no_show)
+        return summary
 
 
 def report(predicted: np.ndarray, data: ImageData) -> dict:

@@ -13,8 +13,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any d
 from section1_mlp.arms import LEARNING_RATES, flat, train_arm
 from section1_mlp.plots import draw_all
 from section1_mlp.results import print_table, summarise
-from shared_utils.cli import add_shared_flags, non_negative_float, parse_args, positive_int, start
-from shared_utils.data import load_image_data
+from shared_utils.cli import (
+    add_shared_flags,
+    non_negative_float,
+    open_run,
+    parse_args,
+    positive_int,
+    start,
+)
+from shared_utils.data import ImageData, load_image_data
 from shared_utils.errors import UserError
 from shared_utils.plotting import show_figures
 from shared_utils.runs import RunFolder
@@ -36,6 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
         seeds=1,
         dataset="auto",
         limit=(None, "all"),
+        checkpoint_minutes=10.0,
     )
     parser.add_argument(
         "--activations",
@@ -74,10 +82,12 @@ def main(argv: list[str] | None = None) -> dict:
     if args.momentum >= 1:
         parser.error("argument --momentum: must be below 1, or the steps never end")
     data = load_image_data(args.dataset, args.data_dir, args.limit)
-    if data.notice:
-        print(f"\n*** {data.notice} ***\n")
-    run = RunFolder(args.runs_dir / "train", vars(args), data.describe())
+    with open_run(args, "train", data.describe()) as run:
+        return compare(args, data, run)
 
+
+def compare(args: argparse.Namespace, data: ImageData, run: RunFolder) -> dict:
+    """Do what `main` says, in the run's folder."""
     fits = []
     for arm in args.activations:
         for seed in range(args.seed, args.seed + args.seeds):

@@ -31,14 +31,21 @@ def train_steps(
     momentum: float = 0.9,
     weight_decay: float = 0.0,
     rng: np.random.Generator,
+    first_step: int = 0,
 ) -> Iterator[float]:
     """Train `model` on x, y; after every step, yield the loss of its minibatch (before the step).
+
+    A training that goes on begins with `first_step`: the batches before it are drawn again, so that
+    `rng` is where it was, and passed over.
 
     Raises FloatingPointError, naming the epoch, as soon as a loss is not finite.
     """
     step, total = 0, epochs * steps_per_epoch(len(x), batch_size)
     for epoch in range(1, epochs + 1):
         for batch in minibatches(len(x), batch_size, rng):
+            if step < first_step:
+                step += 1
+                continue
             # A network that diverges overflows before its loss does; the loss is what is watched.
             with np.errstate(over="ignore", invalid="ignore"):
                 loss = model.loss(x[batch], y[batch])

@@ -18,10 +18,9 @@ from section1_mlp.approximation_plots import draw_errors, draw_fits, draw_surfac
 from section1_mlp.model import MLP
 from section1_mlp.targets import Target, make_targets
 from section1_mlp.training import train_steps
-from shared_utils.cli import add_shared_flags, parse_args, positive_int, start
+from shared_utils.cli import add_shared_flags, open_run, parse_args, positive_int, start
 from shared_utils.errors import UserError
 from shared_utils.plotting import save_figure, show_figures
-from shared_utils.runs import RunFolder
 from shared_utils.seed import stream
 from shared_utils.stats import mean_std
 
@@ -57,48 +56,49 @@ def main(argv: list[str] | None = None) -> dict:
     args.widths = sorted(set(args.widths))
     targets = make_targets()
     data = {"name": "functions", "sizes": {name: len(t.x) for name, t in targets.items()}}
-    run = RunFolder(args.runs_dir / "approximation", vars(args), data)
-    arms = [(t, a, w) for t in targets for a in LEARNING_RATES for w in args.widths]
-    errors = {arm: [] for arm in arms}
-    fitted = {}  # the functions that the first seed's networks compute
-    for name, activation, width in tqdm(arms, "networks", disable=None):
-        for seed in range(args.seed, args.seed + args.seeds):
-            target = targets[name]
-            outputs = fit(target, activation, width, seed, args)
-            error = float(np.mean((outputs - target.y_dense) ** 2))
-            errors[name, activation, width].append(error)
-            fitted.setdefault((name, activation, width), outputs)
-            run.log(target=name, activation=activation, width=width, seed=seed, mse=error)
+    with open_run(args, "approximation", data) as run:
+        arms = [(t, a, w) for t in targets for a in LEARNING_RATES for w in args.widths]
+        errors = {arm: [] for arm in arms}
+        fitted = {}  # the functions that the first seed's networks compute
+        for name, activation, width in tqdm(arms, "networks", disable=None):
+            for seed in range(args.seed, args.seed + args.seeds):
+                target = targets[name]
+                outputs = fit(target, activation, width, seed, args)
+                error = float(np.mean((outputs - target.y_dense) ** 2))
+                errors[name, activation, width].append(error)
+                fitted.setdefault((name, activation, width), outputs)
+                row = {"target": name, "activation": activation, "width": width}
+                run.log(row | {"seed": seed, "mse": error})
 
-    widest = args.widths[-1]
-    summary = {"widest": widest, "runs": {}}
-    print(f"\nmean squared error at width {widest}, the target's variance being 1")
-    print(f"{'target':<9}" + "".join(f"{activation:>11}" for activation in LEARNING_RATES))
-    for name in targets:
-        means = {a: float(np.mean(errors[name, a, widest])) for a in LEARNING_RATES}
-        summary["runs"][name] = {
-            a: {w: mean_std(errors[name, a, w]) for w in args.widths} for a in LEARNING_RATES
-        } | {"best": min(means, key=means.get)}
-        print(f"{name:<9}" + "".join(f"{mean:>11.1e}" for mean in means.values()), end="")
-        print(f"   best: {summary['runs'][name]['best']}")
-    run.write_json("summary.json", summary)
-    save_figure(draw_errors(targets, errors), run.path / "error_by_width.png")
-    save_figure(draw_fits(targets, fitted), run.path / "fits.png")
-    save_figure(draw_surface(targets["surface"], fitted, widest), run.path / "surface.png")
-    print(f"\nmetrics and figures: {run.path}")
-    show_figures(args.no_show)
+        widest = args.widths[-1]
+        summary = {"widest": widest, "runs": {}}
+        print(f"\nmean squared error at width {widest}, the target's variance being 1")
+        print(f"{'target':<9}" + "".join(f"{activation:>11}" for activation in LEARNING_RATES))
+        for name in targets:
+            means = {a: float(np.mean(errors[name, a, widest])) for a in LEARNING_RATES}
+            summary["runs"][name] = {
+                a: {w: mean_std(errors[name, a, w]) for w in args.widths} for a in LEARNING_RATES
+            } | {"best": min(means, key=means.get)}
+            print(f"{name:<9}" + "".join(f"{mean:>11.1e}" for mean in means.values()), end="")
+            print(f"   best: {summary['runs'][name]['best']}")
+        run.write_json("summary.json", summary)
+        save_figure(draw_errors(targets, errors), run.path / "error_by_width.png")
+        save_figure(draw_fits(targets, fitted), run.path / "fits.png")
+        save_figure(draw_surface(targets["surface"], fitted, widest), run.path / "surface.png")
+        print(f"\nmetrics and figures: {run.path}")
+        show_figures(args.no_show)
 
-    failed = [
-        f"{activation} on {name}"
-        for name, activation, width in arms
-        if width == widest and not np.mean(errors[name, activation, width]) < 0.99
-    ]
-    if failed:
-        raise UserError(
-            f"no better than a constant at width {widest}: {', '.join(failed)}: try a smaller --lr,"
-            " more --epochs or wider layers"
-        )
-    return summary
+        failed = [
+            f"{activation} on {name}"
+            for name, activation, width in arms
+            if width == widest and not np.mean(errors[name, activation, width]) < 0.99
+        ]
+        if failed:
+            raise UserError(
+                f"no better than a constant at width {widest}: {', '.join(failed)}: try a smaller"
+                " --lr, more --epochs or wider layers"
+            )
+        return summary
 
 
 def fit(

@@ -16,9 +16,8 @@ from section2_optimization.derivatives import complex_step_gradient, numerical_g
 from section2_optimization.planted_bugs import FAULTS, planted
 from section2_optimization.step_sizes import STEP_SIZES, draw_step_sizes, step_size_errors
 from section2_optimization.suite import PARTS, check_everything, false_alarms
-from shared_utils.cli import add_shared_flags, parse_args, positive_int, start
+from shared_utils.cli import add_shared_flags, open_run, parse_args, positive_int, start
 from shared_utils.errors import UserError
-from shared_utils.runs import RunFolder
 from shared_utils.seed import stream
 
 __all__ = ["check_gradients", "complex_step_gradient", "main", "numerical_gradient"]
@@ -49,47 +48,47 @@ def main(argv: list[str] | None = None) -> dict:
     Raises UserError when a gradient is wrong, a fault is not caught, or an alarm is false.
     """
     args = parse_args(build_parser(), argv, QUICK)
-    run = RunFolder(args.runs_dir / "gradient_checking", vars(args), {"name": "random numbers"})
-    rows = check_everything(stream(args.seed, "checks"))
-    print_table(rows)
-    for central, exact in rows:
-        run.log(**as_row(central, exact))
-    summary = {
-        "arrays": len(rows),
-        "wrong": sum(not central.passed for central, _ in rows),
-        "worst_error_smooth": max(central.error for central, exact in rows if exact),
-        "worst_error_complex_step": max(exact.error for _, exact in rows if exact),
-    }
+    with open_run(args, "gradient_checking", {"name": "random numbers"}) as run:
+        rows = check_everything(stream(args.seed, "checks"))
+        print_table(rows)
+        for central, exact in rows:
+            run.log(as_row(central, exact))
+        summary = {
+            "arrays": len(rows),
+            "wrong": sum(not central.passed for central, _ in rows),
+            "worst_error_smooth": max(central.error for central, exact in rows if exact),
+            "worst_error_complex_step": max(exact.error for _, exact in rows if exact),
+        }
 
-    errors = step_size_errors(stream(args.seed, "step sizes"))
-    summary["step_sizes"] = {
-        name: {"best_eps": STEP_SIZES[error.argmin()], "error": error.min()}
-        for name, error in errors.items()
-    }
-    print("\nThe step size that each formula likes best:")
-    for name, best in summary["step_sizes"].items():
-        print(f"  {name:<14}eps = {best['best_eps']:.0e}   relative error {best['error']:.0e}")
+        errors = step_size_errors(stream(args.seed, "step sizes"))
+        summary["step_sizes"] = {
+            name: {"best_eps": STEP_SIZES[error.argmin()], "error": error.min()}
+            for name, error in errors.items()
+        }
+        print("\nThe step size that each formula likes best:")
+        for name, best in summary["step_sizes"].items():
+            print(f"  {name:<14}eps = {best['best_eps']:.0e}   relative error {best['error']:.0e}")
 
-    if args.planted_bugs:
-        summary["planted_bugs"] = plant_bugs(args.seed)
-        alarms = false_alarms(stream(args.seed, "draws"), args.draws)
-        summary["false_alarms"] = {"draws": args.draws, "alarms": len(alarms)}
-        print(f"\nRight code, {args.draws} random draws: {len(alarms)} false alarms")
-    run.write_json("summary.json", summary)
+        if args.planted_bugs:
+            summary["planted_bugs"] = plant_bugs(args.seed)
+            alarms = false_alarms(stream(args.seed, "draws"), args.draws)
+            summary["false_alarms"] = {"draws": args.draws, "alarms": len(alarms)}
+            print(f"\nRight code, {args.draws} random draws: {len(alarms)} false alarms")
+        run.write_json("summary.json", summary)
 
-    from shared_utils.plotting import save_figure, show_figures
+        from shared_utils.plotting import save_figure, show_figures
 
-    save_figure(draw_step_sizes(errors), run.path / "step_sizes.png")
-    print(f"\ntable, summary and figure: {run.path}")
-    show_figures(args.no_show)
-    if summary["wrong"]:
-        raise UserError(f"{summary['wrong']} gradients are wrong: see the table")
-    missed = [fault for fault, caught in summary.get("planted_bugs", {}).items() if not caught]
-    if missed:
-        raise UserError(f"not caught: {'; '.join(missed)}")
-    if summary.get("false_alarms", {}).get("alarms"):
-        raise UserError("the right code raised false alarms: see summary.json")
-    return summary
+        save_figure(draw_step_sizes(errors), run.path / "step_sizes.png")
+        print(f"\ntable, summary and figure: {run.path}")
+        show_figures(args.no_show)
+        if summary["wrong"]:
+            raise UserError(f"{summary['wrong']} gradients are wrong: see the table")
+        missed = [fault for fault, caught in summary.get("planted_bugs", {}).items() if not caught]
+        if missed:
+            raise UserError(f"not caught: {'; '.join(missed)}")
+        if summary.get("false_alarms", {}).get("alarms"):
+            raise UserError("the right code raised false alarms: see summary.json")
+        return summary
 
 
 def print_table(rows: list[tuple[Check, Check | None]]) -> None:

@@ -8,8 +8,8 @@ import numpy as np
 
 from section2_optimization.plots import NAMES, style
 from section2_optimization.trajectories import SURFACES, Surface, height
+from shared_utils.files import write_atomically
 from shared_utils.plotting import new_figure, save_figure
-from shared_utils.runs import write_atomically
 
 FRAMES = 45
 Paths = Mapping[str, Mapping[str, tuple[float, np.ndarray]]]  # surface -> arm -> (rate, path)

@@ -7,10 +7,8 @@ metrics, summary, figures and an animation.
 """
 
 import argparse
-import csv
 import math
 import sys
-from io import StringIO
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
@@ -21,9 +19,9 @@ from section2_optimization.conclusions import conclude, conclude_schedules, sens
 from section2_optimization.schedules import SCHEDULES, make_schedule
 from section2_optimization.suite import check_everything
 from section2_optimization.trajectories import SURFACES, best_paths
-from shared_utils.cli import add_shared_flags, parse_args, positive_float, start
+from shared_utils.cli import add_shared_flags, open_run, parse_args, positive_float, start
 from shared_utils.errors import UserError
-from shared_utils.runs import RunFolder, write_atomically
+from shared_utils.runs import RunFolder
 from shared_utils.seed import stream
 
 HERE = Path(__file__).resolve().parent
@@ -84,41 +82,41 @@ def main(argv: list[str] | None = None) -> dict:
             make_schedule(name, 1.0, steps)(0)
     except ValueError as error:
         parser.error(str(error))
-    run = RunFolder(args.runs_dir / "train", vars(args), {"name": "generated toy data"})
-    check_gradients_first(args.seed)
+    with open_run(args, "train", {"name": "generated toy data"}) as run:
+        check_gradients_first(args.seed)
 
-    results, schedules = compare(args, arms, schedule_arm)
-    write_metrics(run, [trials for _, trials in results] + [schedules])
-    summary = {"runs": {}, "sensitivity": {}, "schedules": {}, "conclusions": []}
-    for data, trials in results:
-        found = summarise(data, trials)
-        summary["runs"] |= {f"{data.name}/{arm}": result for arm, result in found.items()}
-        summary["sensitivity"][data.name] = sensitivity(trials)
-        summary["conclusions"].append(conclude(data.name, found))
-    last = results[-1][0]
-    summary["schedules"] = summarise(last, schedules)
-    line = conclude_schedules(last.name, schedule_arm.name, summary["schedules"])
-    summary["conclusions"].append(line)
-    run.write_json("summary.json", summary)
-    print_table(summary)
-    if all(result["diverged"] for result in summary["runs"].values()):
-        raise UserError("every training diverged: try smaller --rates")
+        results, schedules = compare(args, arms, schedule_arm)
+        write_metrics(run, [trials for _, trials in results] + [schedules])
+        summary = {"runs": {}, "sensitivity": {}, "schedules": {}, "conclusions": []}
+        for data, trials in results:
+            found = summarise(data, trials)
+            summary["runs"] |= {f"{data.name}/{arm}": result for arm, result in found.items()}
+            summary["sensitivity"][data.name] = sensitivity(trials)
+            summary["conclusions"].append(conclude(data.name, found))
+        last = results[-1][0]
+        summary["schedules"] = summarise(last, schedules)
+        line = conclude_schedules(last.name, schedule_arm.name, summary["schedules"])
+        summary["conclusions"].append(line)
+        run.write_json("summary.json", summary)
+        print_table(summary)
+        if all(result["diverged"] for result in summary["runs"].values()):
+            raise UserError("every training diverged: try smaller --rates")
 
-    from section2_optimization import path_plots, plots
-    from shared_utils.plotting import show_figures
+        from section2_optimization import path_plots, plots
+        from shared_utils.plotting import show_figures
 
-    for data, trials in results:
-        plots.draw_curves(run.path / f"curves_{data.name}.png", data, trials)
-    plots.draw_boundaries(run.path / "boundaries.png", results)
-    plots.draw_sensitivity(run.path / "sensitivity.png", results)
-    path = run.path / "schedules.png"
-    plots.draw_schedules(path, last, schedule_arm.name, schedules, steps)
-    paths = {surface.name: best_paths(surface, arms, args.rates) for surface in SURFACES}
-    path_plots.draw_paths(run.path / "paths.png", paths)
-    path_plots.animate_paths(run.path / "paths.gif", paths)
-    print(f"\nmetrics, summary, figures and animation: {run.path}")
-    show_figures(args.no_show)
-    return summary
+        for data, trials in results:
+            plots.draw_curves(run.path / f"curves_{data.name}.png", data, trials)
+        plots.draw_boundaries(run.path / "boundaries.png", results)
+        plots.draw_sensitivity(run.path / "sensitivity.png", results)
+        path = run.path / "schedules.png"
+        plots.draw_schedules(path, last, schedule_arm.name, schedules, steps)
+        paths = {surface.name: best_paths(surface, arms, args.rates) for surface in SURFACES}
+        path_plots.draw_paths(run.path / "paths.png", paths)
+        path_plots.animate_paths(run.path / "paths.gif", paths)
+        print(f"\nmetrics, summary, figures and animation: {run.path}")
+        show_figures(args.no_show)
+        return summary
 
 
 def check_gradients_first(seed: int) -> None:
@@ -165,11 +163,7 @@ def write_metrics(run: RunFolder, searches: list[dict]) -> None:
         for trial in by_rate[best_rate(by_rate)]
         for row in trial.history
     ]
-    text = StringIO()
-    writer = csv.DictWriter(text, rows[0].keys(), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomically(run.path / "metrics.csv", text.getvalue().encode())
+    run.log(*rows)
 
 
 def print_table(summary: dict) -> None:

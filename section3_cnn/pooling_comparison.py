@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any d
 from section3_cnn.fit import Fit, fit_network
 from section3_cnn.model import ARCHS, POOLS, build_cnn
 from section3_cnn.training import predict, steps_per_epoch
-from shared_utils.cli import add_shared_flags, parse_args, start
+from shared_utils.cli import add_shared_flags, open_run, parse_args, start
 from shared_utils.data import ImageData, load_image_data
 from shared_utils.errors import UserError
 from shared_utils.runs import RunFolder
@@ -52,39 +52,36 @@ def main(argv: list[str] | None = None) -> dict:
     """Train both arms with every seed, test each once, write all outputs, return the summary."""
     args = parse_args(build_parser(), argv, QUICK)
     data = load_image_data(args.dataset, args.data_dir, args.limit)
-    if data.notice:
-        print(f"\n*** {data.notice} ***\n")
-    run = RunFolder(args.runs_dir / "pooling_compare", vars(args), data.describe())
+    with open_run(args, "pooling_compare", data.describe()) as run:
+        fits = {pool: [] for pool in POOLS}
+        for seed in range(args.seed, args.seed + args.seeds):
+            try:
+                pair = [train(pool, seed, data, args, run) for pool in POOLS]
+            except FloatingPointError as error:
+                print(f"seed {seed}: {error}: this pair is stopped; try a smaller --lr")
+                continue
+            for fit in pair:
+                fits[fit.arm].append(fit)
+        if not fits["max"]:
+            raise UserError("every pair diverged: try a smaller --lr")
 
-    fits = {pool: [] for pool in POOLS}
-    for seed in range(args.seed, args.seed + args.seeds):
-        try:
-            pair = [train(pool, seed, data, args, run) for pool in POOLS]
-        except FloatingPointError as error:
-            print(f"seed {seed}: {error}: this pair is stopped; try a smaller --lr")
-            continue
-        for fit in pair:
-            fits[fit.arm].append(fit)
-    if not fits["max"]:
-        raise UserError("every pair diverged: try a smaller --lr")
+        for fit in fits["max"] + fits["avg"]:  # the choices are made: the test set, once
+            fit.test(data)
+        shifted = {pool: [shift_accuracy(fit, data) for fit in fits[pool]] for pool in POOLS}
+        summary = summarise(fits, shifted, data, args)
+        run.write_json("summary.json", summary)
+        print_table(summary)
 
-    for fit in fits["max"] + fits["avg"]:  # the choices are made: the test set, once
-        fit.test(data)
-    shifted = {pool: [shift_accuracy(fit, data) for fit in fits[pool]] for pool in POOLS}
-    summary = summarise(fits, shifted, data, args)
-    run.write_json("summary.json", summary)
-    print_table(summary)
+        from section3_cnn import plots  # only now: Matplotlib takes a second to import
 
-    from section3_cnn import plots  # only now: Matplotlib takes a second to import
-
-    for pool in POOLS:
-        title = f"{args.arch} CNN, {pool} pooling, {data.title}"
-        plots.draw_curves(run.path, fits[pool], title, prefix=f"{pool}_")
-    plots.draw_comparison(run.path, fits, f"Pooling compared, {data.title}")
-    plots.draw_shifts(run.path / "shift_robustness.png", SHIFTS, shifted, data.title)
-    print(f"\nmetrics and figures: {run.path}")
-    plots.show_figures(args.no_show)
-    return summary
+        for pool in POOLS:
+            title = f"{args.arch} CNN, {pool} pooling, {data.title}"
+            plots.draw_curves(run.path, fits[pool], title, prefix=f"{pool}_")
+        plots.draw_comparison(run.path, fits, f"Pooling compared, {data.title}")
+        plots.draw_shifts(run.path / "shift_robustness.png", SHIFTS, shifted, data.title)
+        print(f"\nmetrics and figures: {run.path}")
+        plots.show_figures(args.no_show)
+        return summary
 
 
 def train(pool: str, seed: int, data: ImageData, args: argparse.Namespace, run: RunFolder) -> Fit:
@@ -104,7 +101,7 @@ def train(pool: str, seed: int, data: ImageData, args: argparse.Namespace, run: 
             lr=args.lr,
             schedule="onecycle",
             bar=bar,
-            on_epoch=lambda row: run.log(**row),
+            on_epoch=lambda row: run.log(row),
         )
 
 

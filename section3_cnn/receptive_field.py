@@ -20,7 +20,7 @@ from section3_cnn.fields import (
 )
 from section3_cnn.fit import fit_network
 from section3_cnn.model import ARCHS, POOLS, Sequential, build_cnn
-from shared_utils.cli import add_shared_flags, parse_args, positive_int, start
+from shared_utils.cli import add_shared_flags, open_run, parse_args, positive_int, start
 from shared_utils.data import ImageData, load_image_data
 from shared_utils.errors import UserError
 from shared_utils.runs import RunFolder
@@ -63,33 +63,30 @@ def main(argv: list[str] | None = None) -> dict:
     """Derive the table, measure before and after training, write all outputs."""
     args = parse_args(build_parser(), argv, QUICK)
     data = load_image_data(args.dataset, args.data_dir, args.limit)
-    if data.notice:
-        print(f"\n*** {data.notice} ***\n")
-    run = RunFolder(args.runs_dir / "receptive_field", vars(args), data.describe())
+    with open_run(args, "receptive_field", data.describe()) as run:
+        images, measured = data.x_val[: args.images], []  # one entry a seed
+        for seed in range(args.seed, args.seed + args.seeds):
+            model = build_cnn(args.arch, args.pool, rng=stream(seed, "init"))
+            fields = receptive_fields(model)
+            if not measured:
+                print_table(fields)
+            before = {field.name: effective_field(model, field, images) for field in fields}
+            train(model, seed, data, args, run)
+            after = {field.name: effective_field(model, field, images) for field in fields}
+            measured.append({"before": before, "after": after})
 
-    images, measured = data.x_val[: args.images], []  # one entry a seed
-    for seed in range(args.seed, args.seed + args.seeds):
-        model = build_cnn(args.arch, args.pool, rng=stream(seed, "init"))
-        fields = receptive_fields(model)
-        if not measured:
-            print_table(fields)
-        before = {field.name: effective_field(model, field, images) for field in fields}
-        train(model, seed, data, args, run)
-        after = {field.name: effective_field(model, field, images) for field in fields}
-        measured.append({"before": before, "after": after})
+        summary = summarise(model, fields, measured, images) | {"data": data.name}
+        run.write_json("summary.json", summary)
+        print("\n".join(summary["conclusions"]))
 
-    summary = summarise(model, fields, measured, images) | {"data": data.name}
-    run.write_json("summary.json", summary)
-    print("\n".join(summary["conclusions"]))
+        from section3_cnn import field_plots  # only now: Matplotlib takes a second to import
 
-    from section3_cnn import field_plots  # only now: Matplotlib takes a second to import
-
-    title = f"{args.arch} CNN, {args.pool} pooling, {data.title}"
-    field_plots.draw_theoretical(run.path / "theoretical.png", fields, images[0], title)
-    field_plots.draw_effective(run.path / "effective.png", fields, measured[0], title)
-    print(f"\nsummary and figures: {run.path}")
-    field_plots.show_figures(args.no_show)
-    return summary
+        title = f"{args.arch} CNN, {args.pool} pooling, {data.title}"
+        field_plots.draw_theoretical(run.path / "theoretical.png", fields, images[0], title)
+        field_plots.draw_effective(run.path / "effective.png", fields, measured[0], title)
+        print(f"\nsummary and figures: {run.path}")
+        field_plots.show_figures(args.no_show)
+        return summary
 
 
 def train(
@@ -111,7 +108,7 @@ def train(
                 lr=args.lr,
                 schedule="onecycle",
                 bar=bar,
-                on_epoch=lambda row: run.log(**row),
+                on_epoch=lambda row: run.log(row),
             )
         except FloatingPointError as error:
             raise UserError(f"{error}: try a smaller --lr") from error

@@ -16,7 +16,7 @@ from section3_cnn.checkpoint import save_model
 from section3_cnn.fit import Fit, fit_network
 from section3_cnn.model import ARCHS, POOLS, build_cnn
 from section3_cnn.optimizer import PEAK, RISE, SCHEDULES
-from shared_utils.cli import add_shared_flags, non_negative_float, parse_args, start
+from shared_utils.cli import add_shared_flags, non_negative_float, open_run, parse_args, start
 from shared_utils.data import ImageData, load_image_data
 from shared_utils.errors import UserError
 from shared_utils.runs import RunFolder
@@ -87,35 +87,32 @@ def main(argv: list[str] | None = None) -> dict:
         parser.error("argument --momentum: must be below 1, or the steps never end")
     args.epochs = args.epochs or EPOCHS[args.arch]
     data = load_image_data(args.dataset, args.data_dir, args.limit)
-    if data.notice:
-        print(f"\n*** {data.notice} ***\n")
-    run = RunFolder(args.runs_dir / "mnist_numpy", vars(args), data.describe())
+    with open_run(args, "mnist_numpy", data.describe()) as run:
+        fits = []
+        for seed in range(args.seed, args.seed + args.seeds):
+            try:
+                fits.append(train(seed, data, args, run))
+            except FloatingPointError as error:
+                print(f"seed {seed}: {error}: this run is stopped; try a smaller --lr")
+        if not fits:
+            raise UserError("every run diverged: try a smaller --lr")
+        about = {"dataset": data.name, "sha256": data.digest, "epoch": fits[0].best_epoch}
+        save_model(run.path / "best.pkl", fits[0].model, about | {"val_acc": fits[0].val_acc})
 
-    fits = []
-    for seed in range(args.seed, args.seed + args.seeds):
-        try:
-            fits.append(train(seed, data, args, run))
-        except FloatingPointError as error:
-            print(f"seed {seed}: {error}: this run is stopped; try a smaller --lr")
-    if not fits:
-        raise UserError("every run diverged: try a smaller --lr")
-    about = {"dataset": data.name, "sha256": data.digest, "epoch": fits[0].best_epoch}
-    save_model(run.path / "best.pkl", fits[0].model, about | {"val_acc": fits[0].val_acc})
+        for fit in fits:  # the choices are made: the test set, once
+            fit.test(data)
+        summary = summarise(fits, data, args)
+        run.write_json("summary.json", summary)
+        print_result(summary["runs"][args.arch])
 
-    for fit in fits:  # the choices are made: the test set, once
-        fit.test(data)
-    summary = summarise(fits, data, args)
-    run.write_json("summary.json", summary)
-    print_result(summary["runs"][args.arch])
+        from section3_cnn import plots  # only now: Matplotlib takes a second to import
 
-    from section3_cnn import plots  # only now: Matplotlib takes a second to import
-
-    augmented = ", augmented" if args.augment else ""
-    title = f"{args.arch} CNN, {args.pool} pooling, {data.title}{augmented}"
-    plots.draw_curves(run.path, fits, title)
-    print(f"\nweights, metrics and figures: {run.path}")
-    plots.show_figures(args.no_show)
-    return summary
+        augmented = ", augmented" if args.augment else ""
+        title = f"{args.arch} CNN, {args.pool} pooling, {data.title}{augmented}"
+        plots.draw_curves(run.path, fits, title)
+        print(f"\nweights, metrics and figures: {run.path}")
+        plots.show_figures(args.no_show)
+        return summary
 
 
 def train(seed: int, data: ImageData, args: argparse.Namespace, run: RunFolder) -> Fit:
@@ -123,7 +120,7 @@ def train(seed: int, data: ImageData, args: argparse.Namespace, run: RunFolder) 
     from tqdm import tqdm
 
     def on_epoch(row: dict) -> None:
-        run.log(**row)
+        run.log(row)
         bar.write(
             f"seed {seed}, epoch {row['epoch']}: validation loss {row['val_loss']:.4f}, "
             f"accuracy {row['val_acc']:.2%}"

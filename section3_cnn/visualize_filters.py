@@ -17,9 +17,8 @@ from section3_cnn.fields import receptive_fields
 from section3_cnn.inspection import saliency, strongest_patches
 from section3_cnn.model import CLASSES
 from section3_cnn.training import predict
-from shared_utils.cli import add_shared_flags, parse_args, positive_int, start
+from shared_utils.cli import add_shared_flags, open_run, parse_args, positive_int, start
 from shared_utils.data import load_image_data
-from shared_utils.runs import RunFolder
 
 HERE = Path(__file__).resolve().parent
 QUICK = {"test_images": 1000}
@@ -60,50 +59,47 @@ def main(argv: list[str] | None = None) -> dict:
     args = parse_args(build_parser(), argv, QUICK)
     model, about = load_model(args.ckpt)
     data = load_image_data(args.dataset, args.data_dir)
-    if data.notice:
-        print(f"\n*** {data.notice} ***\n")
     if about.get("dataset") != data.name:
         print(f"note: trained on {about.get('dataset')}, shown on {data.name}")
-    run = RunFolder(args.runs_dir / "vis", vars(args), data.describe())
+    with open_run(args, "vis", data.describe()) as run:
+        from section3_cnn import vis_plots  # only now: Matplotlib takes a second to import
 
-    from section3_cnn import vis_plots  # only now: Matplotlib takes a second to import
+        written, title = [], f"{model.config['arch']} CNN, {data.title}"
+        fields = {field.name: field for field in receptive_fields(model)}
+        convolutions = [name for name in model.names if name.startswith("conv")]
+        test_images = data.x_test[: args.test_images]
+        summary = {"data": data.name, "checkpoint": args.ckpt, "about": about, "strongest": {}}
+        for name in convolutions:
+            W = model.params[f"{name}.W"]
+            written.append(run.path / f"filters_{name}.png")
+            vis_plots.draw_filters(written[-1], W, f"Filters of {name} ({title})")
+            patches, responses = strongest_patches(model, fields[name], test_images, args.patches)
+            written.append(run.path / f"patches_{name}.png")
+            vis_plots.draw_patches(
+                written[-1], patches, f"Test patches that excite {name} most ({title})"
+            )
+            summary["strongest"][name] = [float(row[0]) for row in responses]
+        for digit in dict.fromkeys(args.digits):
+            image = data.x_test[np.flatnonzero(data.y_test == digit)[0]]
+            model.eval()
+            maps = dict(zip(model.names, model.outputs(image[None]), strict=True))
+            stages = {name: out[0] for name, out in maps.items() if out.ndim == 4}
+            written.append(run.path / f"features_{digit}.png")
+            vis_plots.draw_features(written[-1], image[0], stages, f"A {digit} inside the {title}")
 
-    written, title = [], f"{model.config['arch']} CNN, {data.title}"
-    fields = {field.name: field for field in receptive_fields(model)}
-    convolutions = [name for name in model.names if name.startswith("conv")]
-    test_images = data.x_test[: args.test_images]
-    summary = {"data": data.name, "checkpoint": args.ckpt, "about": about, "strongest": {}}
-    for name in convolutions:
-        W = model.params[f"{name}.W"]
-        written.append(run.path / f"filters_{name}.png")
-        vis_plots.draw_filters(written[-1], W, f"Filters of {name} ({title})")
-        patches, responses = strongest_patches(model, fields[name], test_images, args.patches)
-        written.append(run.path / f"patches_{name}.png")
-        vis_plots.draw_patches(
-            written[-1], patches, f"Test patches that excite {name} most ({title})"
+        examples = np.array([np.flatnonzero(data.y_test == c)[0] for c in range(CLASSES)])
+        images = data.x_test[examples]
+        predicted = predict(model, images).argmax(axis=1)
+        maps = saliency(model, images, predicted)
+        written.append(run.path / "saliency.png")
+        vis_plots.draw_saliency(
+            written[-1], images[:, 0], maps[:, 0], predicted, f"What speaks for the class ({title})"
         )
-        summary["strongest"][name] = [float(row[0]) for row in responses]
-    for digit in dict.fromkeys(args.digits):
-        image = data.x_test[np.flatnonzero(data.y_test == digit)[0]]
-        model.eval()
-        maps = dict(zip(model.names, model.outputs(image[None]), strict=True))
-        stages = {name: out[0] for name, out in maps.items() if out.ndim == 4}
-        written.append(run.path / f"features_{digit}.png")
-        vis_plots.draw_features(written[-1], image[0], stages, f"A {digit} inside the {title}")
-
-    examples = np.array([np.flatnonzero(data.y_test == c)[0] for c in range(CLASSES)])
-    images = data.x_test[examples]
-    predicted = predict(model, images).argmax(axis=1)
-    maps = saliency(model, images, predicted)
-    written.append(run.path / "saliency.png")
-    vis_plots.draw_saliency(
-        written[-1], images[:, 0], maps[:, 0], predicted, f"What speaks for the class ({title})"
-    )
-    summary["figures"] = [path.name for path in written]
-    run.write_json("summary.json", summary)
-    print(f"{len(written)} figures: {run.path}")
-    vis_plots.show_figures(args.no_show)
-    return summary
+        summary["figures"] = [path.name for path in written]
+        run.write_json("summary.json", summary)
+        print(f"{len(written)} figures: {run.path}")
+        vis_plots.show_figures(args.no_show)
+        return summary
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from section4_transfer.augment import AUGMENTATIONS, Pipeline, augmentations_of
 from section4_transfer.devices import Runtime
 from section4_transfer.distributed import main_first, runtime
 from section4_transfer.engine import fit
+from section4_transfer.keeping import study_run
 from section4_transfer.models import CifarNet, check_size, initialise, resnet18
 from section4_transfer.recipe import add_recipe_flags, passes_for, recipe_of, share
 from section4_transfer.results import (
@@ -104,17 +105,12 @@ def main(argv: list[str] | None = None) -> dict:
         recipe_of(args).check(here)
         with main_first(here):
             data = load_torch_data(args.dataset, args.data_dir, args.limit, args.resize)
-        return study(args, data, here)
+        with study_run(args, "augmentation", data.describe(), here) as run:
+            return study(args, data, here, run)
 
 
-def study(args: argparse.Namespace, data: TorchData, here: Runtime) -> dict:
+def study(args: argparse.Namespace, data: TorchData, here: Runtime, run: RunFolder | None) -> dict:
     """Run the study in this process; only the main one writes, draws and returns a summary."""
-    run = None
-    if here.is_main:
-        if data.notice:
-            print(f"\n*** {data.notice} ***\n")
-        described = data.describe() | {"runtime": here.describe()}
-        run = RunFolder(args.runs_dir / "augmentation", vars(args), described)
     outcomes = []
     for fraction in args.fractions:
         for arm in arms():
@@ -171,7 +167,7 @@ def train(
     model = initialise(MODELS[args.model](classes), generator(seed, "init"))
 
     def on_epoch(row: dict) -> None:
-        run.log(arm=name, seed=seed, **row)
+        run.log({"arm": name, "seed": seed} | row)
         tqdm.write(epoch_line(name, seed, args.epochs, row))
 
     def on_estimate(seconds: float) -> None:

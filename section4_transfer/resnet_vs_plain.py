@@ -14,6 +14,7 @@ from section4_transfer.augment import Pipeline, crop, flip
 from section4_transfer.devices import Runtime
 from section4_transfer.distributed import main_first, runtime
 from section4_transfer.engine import fit
+from section4_transfer.keeping import study_run
 from section4_transfer.models import CifarNet, check_size, initialise
 from section4_transfer.recipe import add_recipe_flags, recipe_of
 from section4_transfer.results import (
@@ -81,17 +82,12 @@ def main(argv: list[str] | None = None) -> dict:
         recipe_of(args).check(here)
         with main_first(here):
             data = load_torch_data(args.dataset, args.data_dir, args.limit, args.size)
-        return study(args, data, here)
+        with study_run(args, "resnet_vs_plain", data.describe(), here) as run:
+            return study(args, data, here, run)
 
 
-def study(args: argparse.Namespace, data: TorchData, here: Runtime) -> dict:
+def study(args: argparse.Namespace, data: TorchData, here: Runtime, run: RunFolder | None) -> dict:
     """Run the study in this process; only the main one writes, draws and returns a summary."""
-    run = None
-    if here.is_main:
-        if data.notice:
-            print(f"\n*** {data.notice} ***\n")
-        described = data.describe() | {"runtime": here.describe()}
-        run = RunFolder(args.runs_dir / "resnet_vs_plain", vars(args), described)
     outcomes = []
     for depth in args.depth:
         for seed in range(args.seed, args.seed + args.seeds):
@@ -150,7 +146,7 @@ def train(
     augmentations = [crop] if data.name == "photo-digits" else [crop, flip]  # digits do not mirror
 
     def on_epoch(row: dict) -> None:
-        run.log(arm=arm, seed=seed, **row)
+        run.log({"arm": arm, "seed": seed} | row)
         tqdm.write(epoch_line(arm, seed, args.epochs, row))
 
     def on_estimate(seconds: float) -> None:

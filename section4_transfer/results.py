@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from section4_transfer.engine import Fit
-from shared_utils.runs import write_atomically
+from shared_utils.files import write_atomically
 from shared_utils.stats import accuracy_ci95, mean_std
 
 LONG_SECONDS = 600

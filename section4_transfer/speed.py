@@ -20,11 +20,11 @@ from torch.nn import functional as F
 from section4_transfer.augment import Pipeline
 from section4_transfer.devices import Runtime
 from section4_transfer.distributed import runtime
+from section4_transfer.keeping import study_run
 from section4_transfer.models import CifarNet, initialise
 from section4_transfer.recipe import Recipe, add_recipe_flags, recipe_of
 from section4_transfer.steps import Part, train_steps
 from shared_utils.cli import add_shared_flags, parse_args, positive_int, start
-from shared_utils.runs import RunFolder
 from shared_utils.torch_data import IMAGE_DATASETS, generator, load_torch_data
 
 HERE = Path(__file__).resolve().parent
@@ -75,12 +75,12 @@ def main(argv: list[str] | None = None) -> dict:
         for _ in range(args.rounds):
             for name, loop in loops.items():
                 speeds[name].append(n * args.steps / seconds(loop(), here))
-        run = RunFolder(args.runs_dir / "speed", vars(args), {"runtime": here.describe()})
     medians = {name: float(np.median(values)) for name, values in speeds.items()}
     slowest, bare_loop, ours = medians.values()
     ratios = {"engine / bare loop": ours / bare_loop, "engine / fp32 contiguous": ours / slowest}
     summary = {"images_per_second": speeds, "medians": medians, "ratios": ratios}
-    run.write_json("summary.json", summary)
+    with study_run(args, "speed", {"name": data.name}, here) as run:
+        run.write_json("summary.json", summary)
     for name, values in speeds.items():
         print(f"{name:<30}{medians[name]:>8,.0f} images/s ({min(values):,.0f}-{max(values):,.0f})")
     print("\n".join(f"{name}: {ratio:.2f}" for name, ratio in ratios.items()))

@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any d
 from section4_transfer.augment import Pipeline, crop, flip
 from section4_transfer.devices import Runtime
 from section4_transfer.distributed import main_first, runtime
+from section4_transfer.keeping import study_run
 from section4_transfer.models import check_size, resnet18
 from section4_transfer.pretrained import Start, find_start
 from section4_transfer.recipe import add_recipe_flags, passes_for, recipe_of, share
@@ -114,19 +115,21 @@ def main(argv: list[str] | None = None) -> dict:
         with main_first(here):
             begin, notice = find_start(args.weights)
             data = load_torch_data(args.dataset, args.data_dir, args.limit, args.resize)
-        if here.is_main:
-            for line in filter(None, (data.notice, notice)):
-                print(f"\n*** {line} ***\n")
-        return study(args, data, begin, here)
+        if notice and here.is_main:
+            print(f"\n*** {notice} ***\n")
+        described = data.describe() | {"weights": begin.origin if begin else "rotation"}
+        with study_run(args, "transfer_learning", described, here) as run:
+            return study(args, data, begin, here, run)
 
 
-def study(args: argparse.Namespace, data: TorchData, begin: Start | None, here: Runtime) -> dict:
+def study(
+    args: argparse.Namespace,
+    data: TorchData,
+    begin: Start | None,
+    here: Runtime,
+    run: RunFolder | None,
+) -> dict:
     """Run the study in this process; only the main one writes, draws and returns a summary."""
-    run = None
-    if here.is_main:
-        described = data.describe() | {"runtime": here.describe()}
-        described["weights"] = begin.origin if begin else "rotation"
-        run = RunFolder(args.runs_dir / "transfer_learning", vars(args), described)
     outcomes, starts = [], {}
     for seed in range(args.seed, args.seed + args.seeds):
         starts[seed] = train_seed(args, data, begin, here, seed, run, outcomes)
@@ -175,7 +178,7 @@ def train_seed(
 
     def log_as(arm: str, epochs: int = args.epochs):
         def on_epoch(row: dict) -> None:
-            run.log(arm=arm, seed=seed, **row)
+            run.log({"arm": arm, "seed": seed} | row)
             tqdm.write(epoch_line(arm, seed, epochs, row))
 
         return on_epoch

@@ -5,10 +5,13 @@ import errno
 import math
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from shared_utils.errors import UserError
+from shared_utils.errors import NothingToDo, UserError
+from shared_utils.interrupts import Interrupted, obey_sigterm
+from shared_utils.runs import PICKLE, Format, RunFolder
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -84,7 +87,8 @@ def add_shared_flags(
     `--seed`, `--runs-dir`, `--quick` and `--no-show` are always there; any of the others is added
     when its default is given (`epochs=20`). A default of None needs the words that `--help` shall
     say instead: pass a pair, `lr=(None, "0.1 for relu, 0.3 for sigmoid")`. `datasets` holds the
-    choices of `--dataset` and what each means; `--data-dir` comes with it.
+    choices of `--dataset` and what each means; `--data-dir` comes with it, and `--resume` with
+    `checkpoint_minutes`.
     """
     data_dir = Path(os.environ.get("DL_DATA_DIR", ROOT / "data"))
     flags = {
@@ -100,6 +104,10 @@ def add_shared_flags(
         "limit": {"type": positive_int, "help": "use at most this many training samples"},
         "seed": {"type": seed_number, "help": "seeds everything that is random"},
         "runs_dir": {"type": Path, "help": "where the run's folder is made"},
+        "checkpoint_minutes": {
+            "type": positive_float,
+            "help": "keep a checkpoint this often, beside that of every epoch",
+        },
     }
     if "dataset" in defaults:
         defaults["data_dir"] = data_dir
@@ -116,6 +124,12 @@ def add_shared_flags(
     parser.add_argument(
         "--no-show", action="store_true", help="save figures, open no windows (default: off)"
     )
+    if "checkpoint_minutes" in defaults:
+        parser.add_argument(
+            "--resume",
+            action="store_true",
+            help="go on where the run of the same arguments was stopped (default: off)",
+        )
 
 
 def parse_args(
@@ -129,14 +143,33 @@ def parse_args(
     return args
 
 
+@contextmanager
+def open_run(
+    args: argparse.Namespace, name: str, data: dict, states: Format = PICKLE
+) -> Iterator[RunFolder]:
+    """Open the run folder `name` in `--runs-dir`; say what was done about the data and the folder.
+
+    `data` is what `config.json` says of the data; its "notice" is one line for the user, or "".
+    """
+    if data.get("notice"):
+        print(f"\n*** {data['notice']} ***\n")
+    with RunFolder(args.runs_dir / name, vars(args), data, states) as run:
+        if run.opening:
+            print(run.opening)
+        yield run
+
+
 def start(main: Callable[[], object]) -> None:
     """Run a script's `main` and end the process: whatever a user can mend is one line on stderr.
 
-    Exit status: 0 for success, 2 for what the user can mend, 130 after Ctrl-C. Any other exception
-    is a bug of ours and keeps its traceback.
+    Exit status: 0 for success, 2 for what the user can mend, 130 after Ctrl-C, 143 after SIGTERM.
+    Any other exception is a bug of ours and keeps its traceback.
     """
+    obey_sigterm()
     try:
         main()
+    except NothingToDo as done:
+        print(done)
     except UserError as error:
         _exit(2, f"error: {error}")
     except BrokenPipeError:  # the reader of our output (head, less) has left
@@ -148,7 +181,9 @@ def start(main: Callable[[], object]) -> None:
         where = f": {error.filename}" if error.filename else ""
         _exit(2, f"error: {error.strerror}{where}: {_MENDABLE[error.errno]}")
     except KeyboardInterrupt:
-        _exit(130, "interrupted: the files written so far are kept")
+        _exit(130, "interrupted")
+    except Interrupted as stop:
+        _exit(128 + stop.number, "; ".join(filter(None, ("interrupted", stop.advice))))
 
 
 def _exit(status: int, line: str) -> None:

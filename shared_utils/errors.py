@@ -1,4 +1,4 @@
-"""The one exception that means 'the user can mend this'."""
+"""The exceptions that are not bugs: what the user can mend, and what need not be done."""
 
 
 class UserError(Exception):
@@ -6,3 +6,7 @@ class UserError(Exception):
 
     Scripts print the text and exit with status 2 (see `shared_utils.cli.start`).
     """
+
+
+class NothingToDo(Exception):
+    """What was asked for is done already; the text is one line that says so. No failure."""

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from shared_utils.errors import UserError
-from shared_utils.runs import write_atomically
+from shared_utils.files import write_atomically
 
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 _LAYOUT = "expected <folder>/<class>/<image>, with two classes or more"

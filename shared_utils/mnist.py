@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from shared_utils.errors import UserError
+from shared_utils.files import write_atomically
 from shared_utils.network import DownloadError, check_answer
-from shared_utils.runs import write_atomically
 
 # file name: (shape, MD5 of the unzipped file)
 FILES = {

@@ -6,7 +6,7 @@ Matplotlib takes a second to import, so it is imported where the first figure is
 from io import BytesIO
 from pathlib import Path
 
-from shared_utils.runs import write_atomically
+from shared_utils.files import write_atomically
 
 # Okabe and Ito (2008), "Color Universal Design": told apart with every common colour blindness.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")

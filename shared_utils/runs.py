@@ -1,75 +1,114 @@
-"""Run folders: what a run was told, what it measured, what it learned.
+"""Run folders: what a run was told, what it measured, what it learned, and how it goes on.
 
-    config.json    every argument, the data, versions, the command line
-    metrics.csv    one row an arm and epoch; no times, so that equal runs have equal bytes
-    summary.json   the results
-    *.pkl          checkpoints: plain containers, plain arrays
+    config.json       every argument, the data, versions, the command line
+    metrics.csv       one row an arm and epoch; no times, so that equal runs have equal bytes
+    summary.json      the results
+    last.pkl          while it runs: the arm in training, from where `--resume` goes on
+    finished/*.pkl    while it runs: the arms that are done, so that none is trained again
 
-A pickle can run any code when it is loaded, so checkpoints are read with a closed list of opcodes
-and a closed list of one thing that they may build: an array of numbers.
+A run is a list of arms, each trained by itself. `last.pkl` holds all that its next step depends on,
+so a run that was stopped and resumed ends with the bytes of one that never was.
 """
 
 import csv
 import json
 import os
-import pickle
-import pickletools
 import platform
+import shlex
+import shutil
+import signal
 import sys
 import time
-from io import BytesIO, StringIO
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 
-from shared_utils.errors import UserError
+from shared_utils.checkpoints import load_checkpoint, save_checkpoint
+from shared_utils.errors import NothingToDo, UserError
+from shared_utils.files import write_atomically
+from shared_utils.interrupts import Interrupted, Interrupts
 
-_MAX_CHECKPOINT_BYTES = 2**30
-_DTYPES = ("<f4", "<f8", "<i4", "<i8", "|u1", "|b1")
-# Opcodes of plain containers, numbers, text and bytes, and of one call (STACK_GLOBAL, REDUCE) that
-# `_Unpickler.find_class` narrows to arrays. What sets attributes or imports by name is not here.
-_OPCODES = """
-    PROTO FRAME STOP MARK MEMOIZE BINGET LONG_BINGET NONE NEWTRUE NEWFALSE BININT BININT1 BININT2
-    LONG1 BINFLOAT SHORT_BINUNICODE BINUNICODE SHORT_BINBYTES BINBYTES BINBYTES8 BYTEARRAY8
-    EMPTY_LIST APPEND APPENDS EMPTY_DICT SETITEM SETITEMS EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3
-    STACK_GLOBAL REDUCE
-"""
+# What may differ between a run and its resumption: it changes no result.
+_FREE = ("resume", "checkpoint_minutes", "no_show", "runs_dir", "data_dir")
+
+
+@dataclass(frozen=True)
+class Format:
+    """How states are kept on disk: the end of the files' names, a writer and a careful reader."""
+
+    suffix: str
+    save: Callable[[Path, dict], None]
+    load: Callable[[Path], dict]
+
+
+PICKLE = Format(".pkl", save_checkpoint, load_checkpoint)
 
 
 class RunFolder:
-    """The folder of one run. An earlier run in its place is moved aside, never overwritten."""
+    """The folder of one run, locked while it is entered. An earlier run is moved aside or resumed.
 
-    def __init__(self, path: Path, args: dict, data: dict):
-        """Make the folder and write `config.json` from the arguments and the data's description."""
-        self.path = Path(path)
-        self._metrics = StringIO()
-        self._writer = None
-        if self.path.is_dir() and any(self.path.iterdir()):
-            changed = time.localtime(self.path.stat().st_mtime)
-            aside = f"{self.path.name}-{time.strftime('%Y%m%d-%H%M%S', changed)}"
-            self.path.rename(_unused(self.path.with_name(aside)))
+    `args` are the script's arguments, `data` describes the data. With `args["resume"]` the run that
+    is there goes on, if it had the same arguments. `opening` is one line for the user, or "".
+    """
+
+    def __init__(self, path: Path, args: dict, data: dict, states: Format = PICKLE):
+        self.path, self._states = Path(path), states
+        self._told = {"args": _plain(args), "data": _plain(data)}
+        self._minutes = args.get("checkpoint_minutes")
+        self._resumable = "resume" in args
+        self._metrics, self._writer, self.opening = StringIO(), None, ""
+
+    def __enter__(self) -> "RunFolder":
+        """Lock and prepare the folder.
+
+        Raises UserError when another process is at work in it, or when it cannot be made, or when a
+        run that shall be resumed had other arguments; NothingToDo when that run is finished.
+        """
+        import filelock
+
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except FileExistsError as error:
-            raise UserError(f"{self.path} is a file: choose another --runs-dir") from error
+            self.path.parent.mkdir(parents=True, exist_ok=True)
         except FileNotFoundError as error:  # such as below /proc
             raise UserError(f"{self.path} cannot be made: choose another --runs-dir") from error
-        config = {
-            "command": [Path(sys.executable).name, *sys.argv],
-            "args": args,
-            "data": data,
-            "versions": {"python": platform.python_version(), "numpy": np.__version__},
-            "machine": {"platform": platform.platform(), "cpus": os.cpu_count()},
-            "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        }
-        self.write_json("config.json", config)
+        # Beside the folder, which may be moved. The system drops the lock of a process that dies.
+        self._lock = filelock.FileLock(self.path.with_name(f".{self.path.name}.lock"))
+        try:
+            self._lock.acquire(blocking=False)
+        except filelock.Timeout as error:
+            owner = self._config().get("process", "unknown")
+            raise UserError(
+                f"{self.path} is in use by process {owner}: wait for it, or choose another"
+                " --runs-dir"
+            ) from error
+        try:
+            self._prepare()
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
 
-    def log(self, **row) -> None:
-        """Append a row to `metrics.csv`; the first row's names are the header."""
-        if self._writer is None:
-            self._writer = csv.DictWriter(self._metrics, row.keys(), lineterminator="\n")
-            self._writer.writeheader()
-        self._writer.writerow(row)
+    def __exit__(self, kind, error, trace) -> None:
+        """Unlock; mark the run as finished, or say how an interrupted one goes on."""
+        try:
+            if kind is None:
+                self._finish()
+            elif isinstance(error, (KeyboardInterrupt, Interrupted)):
+                number = getattr(error, "number", signal.SIGINT)
+                raise Interrupted(number, self._advice()) from error
+        finally:
+            self._lock.release()
+
+    def log(self, *rows: dict) -> None:
+        """Append rows to `metrics.csv`; the first row's names are the header."""
+        for row in rows:
+            if self._writer is None:
+                self._writer = csv.DictWriter(self._metrics, row.keys(), lineterminator="\n")
+                self._writer.writeheader()
+            self._writer.writerow(row)
         write_atomically(self.path / "metrics.csv", self._metrics.getvalue().encode())
 
     def write_json(self, name: str, content: dict) -> None:
@@ -77,107 +116,142 @@ class RunFolder:
         text = json.dumps(_plain(content), indent=2, allow_nan=False)
         write_atomically(self.path / name, (text + "\n").encode())
 
+    def restore(self, arm: str, into: Callable[[dict], None]) -> None:
+        """Give `into` the state of this arm, finished or stopped, if the resumed run has one.
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write `content` to `path` so that a reader finds the old file or the new one, never a half.
-
-    The bytes go to a temporary file in the same folder, are flushed to disk, and are renamed.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def save_checkpoint(path: Path, content: dict) -> None:
-    """Write a dict of plain containers and numeric arrays as a pickle that `pickle.load` reads."""
-    buffer = BytesIO()
-    _Pickler(buffer, protocol=5).dump(content)
-    write_atomically(path, buffer.getvalue())
-
-
-def load_checkpoint(path: Path) -> dict:
-    """Read what `save_checkpoint` wrote; build nothing but plain containers and numeric arrays.
-
-    Raises UserError when the file is missing, truncated, or holds anything else.
-    """
-    path = Path(path)
-    try:
-        if path.stat().st_size > _MAX_CHECKPOINT_BYTES:
-            raise UserError(f"{path} is larger than any checkpoint of this project")
-        content = path.read_bytes()
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist: train first") from error
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from error
-    try:
-        # This pass runs nothing. It also bounds memory: every length it meets must be in the file.
-        for opcode, _, _ in pickletools.genops(content):
-            if opcode.name not in _OPCODES.split():
-                raise pickle.UnpicklingError(f"opcode {opcode.name}")
-        checkpoint = _Unpickler(BytesIO(content)).load()
-        _require_plain(checkpoint)
-    except Exception as error:  # a damaged pickle can raise nearly anything
-        raise UserError(
-            f"{path} is not a checkpoint of this project, or is damaged ({error}): train again"
-        ) from error
-    if not isinstance(checkpoint, dict):
-        raise UserError(f"{path} is not a checkpoint of this project: it holds no dict")
-    return checkpoint
-
-
-class _Pickler(pickle.Pickler):
-    def reducer_override(self, obj):
-        """Reduce arrays to `numpy.ndarray(shape, dtype, buffer)`; refuse what is not plain.
-
-        It is asked for whatever is no plain container, number or text. NumPy's own reduction needs
-        objects (dtypes, `__setstate__`) that a reader must not trust.
+        Raises UserError when `into` finds that it is no such state.
         """
-        if isinstance(obj, np.ndarray):
-            array = np.asarray(obj, obj.dtype.newbyteorder("<"))
-            if array.dtype.str not in _DTYPES:
-                raise TypeError(f"a checkpoint holds no arrays of {obj.dtype}")
-            return np.ndarray, (array.shape, array.dtype.str, bytearray(array.tobytes()))
-        if obj is np.ndarray:
-            return NotImplemented
-        raise TypeError(f"a checkpoint holds no {type(obj).__name__}")
+        path = self._finished_path(arm)
+        if not path.exists():
+            path = self._last_path()
+        if not path.exists():
+            return
+        kept = self._states.load(path)
+        if kept.get("arm") != arm:
+            return
+        try:
+            into(kept["state"])
+        except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+            raise UserError(
+                f"{path} does not hold the state of {arm}: start anew without --resume"
+            ) from error
+
+    def keep(self, arm: str, state: dict) -> None:
+        """Keep the state of a finished arm, so that a resumed run does not train it again."""
+        path = self._finished_path(arm)
+        path.parent.mkdir(exist_ok=True)
+        self._states.save(path, {"arm": arm, "state": state})
+
+    @contextmanager
+    def checkpoints(self, arm: str, state: Callable[[], dict]) -> Iterator[Callable[[bool], None]]:
+        """Yield `after_step(epoch_ended)`, which keeps `state()` in `last` whenever it is due.
+
+        Due is the end of an epoch, every `--checkpoint-minutes`, and SIGINT or SIGTERM, which wait
+        for the end of the step; then it raises Interrupted.
+        """
+        with Interrupts() as interrupts:
+            saved = time.monotonic()
+
+            def after_step(epoch_ended: bool) -> None:
+                nonlocal saved
+                late = time.monotonic() - saved > 60 * self._minutes
+                if epoch_ended or late or interrupts.noted:
+                    self._states.save(self._last_path(), {"arm": arm, "state": state()})
+                    saved = time.monotonic()
+                if interrupts.noted:
+                    raise Interrupted(interrupts.noted)
+
+            yield after_step
+
+    def _prepare(self) -> None:
+        """Go on with the run that is here, or move it aside and begin a new one."""
+        if self._told["args"].get("resume"):
+            if self._can_go_on():
+                self.opening = f"going on with {self.path}"
+                return
+            self.opening = f"nothing to resume in {self.path}: starting anew"
+        if self.path.is_dir() and any(self.path.iterdir()):
+            changed = time.localtime(self.path.stat().st_mtime)
+            aside = f"{self.path.name}-{time.strftime('%Y%m%d-%H%M%S', changed)}"
+            self.path.rename(_unused(self.path.with_name(aside)))
+        try:
+            self.path.mkdir(exist_ok=True)
+        except FileExistsError as error:
+            raise UserError(f"{self.path} is a file: choose another --runs-dir") from error
+        config = self._told | {
+            "command": self._command(),
+            "versions": {"python": platform.python_version(), "numpy": np.__version__},
+            "machine": {"platform": platform.platform(), "cpus": os.cpu_count()},
+            "started": _now(),
+            "process": os.getpid(),
+        }
+        self.write_json("config.json", config)
+
+    def _can_go_on(self) -> bool:
+        """Return whether there is a run to go on with; raise when it is another, or finished."""
+        config = self._config()
+        states = self._last_path(), self._finished_folder()
+        if not config.get("finished") and not any(path.exists() for path in states):
+            return False
+        then, now = config.get("args", {}), self._told["args"]
+        differing = [
+            f"--{name.replace('_', '-')} was {then.get(name)}, now {now.get(name)}"
+            for name in sorted((then.keys() | now.keys()) - set(_FREE))
+            if then.get(name) != now.get(name)
+        ]
+        if config.get("data", {}).get("sha256") != self._told["data"].get("sha256"):
+            differing.append("the data is not the same")
+        if differing:
+            raise UserError(
+                f"cannot resume {self.path}: {'; '.join(differing)}: give the same arguments, or"
+                " start anew without --resume"
+            )
+        if config.get("finished"):
+            raise NothingToDo(f"{self.path} is finished: there is nothing to resume")
+        for half_written in self.path.glob(".*.tmp"):  # left by a process that was killed
+            half_written.unlink()
+        self.write_json("config.json", config | {"process": os.getpid()})
+        return True
+
+    def _finish(self) -> None:
+        self.write_json("config.json", self._config() | {"finished": _now()})
+        self._last_path().unlink(missing_ok=True)
+        shutil.rmtree(self._finished_folder(), ignore_errors=True)
+
+    def _config(self) -> dict:
+        """Return `config.json`; {} when there is none. Raises UserError when it is damaged."""
+        path = self.path / "config.json"
+        try:
+            config = json.loads(path.read_text()) if path.exists() else {}
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{path} is damaged: start anew without --resume") from error
+        if not isinstance(config, dict):
+            raise UserError(f"{path} is damaged: start anew without --resume")
+        return config
+
+    def _command(self) -> list[str]:
+        return [Path(sys.executable).name, *sys.argv]
+
+    def _advice(self) -> str:
+        if not self._resumable:
+            return "the files written so far are kept"
+        if "WORLD_SIZE" in os.environ:
+            return "to go on, start the same command with --resume"
+        command = [part for part in self._command() if part != "--resume"]
+        return f"to go on: {shlex.join(command)} --resume"
+
+    def _last_path(self) -> Path:
+        return self.path / f"last{self._states.suffix}"
+
+    def _finished_folder(self) -> Path:
+        return self.path / "finished"
+
+    def _finished_path(self, arm: str) -> Path:
+        return self._finished_folder() / f"{arm}{self._states.suffix}"
 
 
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module, name):
-        if (module, name) != ("numpy", "ndarray"):
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
-        return _array
-
-
-def _array(shape, dtype, buffer):
-    """Return a writable array over `buffer`, whose size must be exactly that of `shape`."""
-    if dtype not in _DTYPES or not isinstance(buffer, bytearray):
-        raise pickle.UnpicklingError("an array of a foreign kind")
-    return np.frombuffer(buffer, dtype).reshape(shape)
-
-
-def _require_plain(content) -> None:
-    """Raise UnpicklingError unless there is nothing in `content` but plain things and arrays."""
-    waiting, seen = [content], set()  # not recursive: a container may hold itself
-    while waiting:
-        value = waiting.pop()
-        if id(value) in seen:
-            continue
-        seen.add(id(value))
-        if isinstance(value, dict):
-            waiting += [*value.keys(), *value.values()]
-        elif isinstance(value, (list, tuple)):
-            waiting += value
-        elif not isinstance(value, (int, float, str, bytes, np.ndarray, type(None))):
-            raise pickle.UnpicklingError(f"it holds a {type(value).__name__}")
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
 
 
 def _plain(value):

@@ -11,10 +11,10 @@ from section1_mlp.arms import flat
 from section1_mlp.checkpoint import load_model, save_model
 from section1_mlp.model import MLP
 from shared_utils import mnist
+from shared_utils.checkpoints import save_checkpoint
 from shared_utils.data import load_image_data
 from shared_utils.errors import UserError
 from shared_utils.network import DownloadError
-from shared_utils.runs import save_checkpoint
 
 DIGITS = ["--dataset", "digits", "--no-show"]
 SMALL = [*DIGITS, "--epochs", "2", "--limit", "300", "--hidden", "12"]
@@ -231,5 +231,5 @@ def test_a_network_for_other_images_is_refused_by_the_test_script(tmp_path):
 
 def test_a_runs_folder_below_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(OSError, match="Not a directory"):
+    with pytest.raises(OSError, match="File exists"):
         train.main([*SMALL, "--runs-dir", str(tmp_path / "file")])

@@ -7,8 +7,8 @@ import pytest
 
 from section3_cnn.checkpoint import load_model, save_model
 from section3_cnn.model import build_cnn
+from shared_utils.checkpoints import load_checkpoint, save_checkpoint
 from shared_utils.errors import UserError
-from shared_utils.runs import load_checkpoint, save_checkpoint
 
 ABOUT = {"dataset": "digits", "epoch": 3, "val_acc": 0.5}
 

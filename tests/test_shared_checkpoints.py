@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from shared_utils.checkpoints import load_checkpoint, save_checkpoint
 from shared_utils.errors import UserError
-from shared_utils.runs import load_checkpoint, save_checkpoint
 
 ARRAYS = {
     "f4": np.arange(6, dtype=np.float32).reshape(2, 3),

@@ -13,8 +13,9 @@ from scipy.stats import norm
 
 from shared_utils import cli
 from shared_utils.errors import UserError
+from shared_utils.files import write_atomically
 from shared_utils.plotting import new_figure, save_figure, show_figures
-from shared_utils.runs import RunFolder, write_atomically
+from shared_utils.runs import RunFolder
 from shared_utils.seed import stream
 from shared_utils.stats import accuracy_ci95, mcnemar_p, mean_std
 
@@ -124,10 +125,11 @@ def test_a_reader_that_leaves_is_no_traceback():
 
 
 def test_run_folder_writes_config_metrics_and_summary(tmp_path):
-    run = RunFolder(tmp_path / "a" / "run", {"lr": 0.1, "dir": Path("x")}, {"name": "digits"})
-    run.log(epoch=1, loss=0.5)
-    run.log(epoch=2, loss=0.25)
-    run.write_json("summary.json", {"x": np.float32(0.5), "nan": float("nan"), "t": (1, 2)})
+    args = {"lr": 0.1, "dir": Path("x")}
+    with RunFolder(tmp_path / "a" / "run", args, {"name": "digits"}) as run:
+        run.log({"epoch": 1, "loss": 0.5})
+        run.log({"epoch": 2, "loss": 0.25})
+        run.write_json("summary.json", {"x": np.float32(0.5), "nan": float("nan"), "t": (1, 2)})
     assert (run.path / "metrics.csv").read_text() == "epoch,loss\n1,0.5\n2,0.25\n"
     assert json.loads((run.path / "summary.json").read_text()) == {
         "x": 0.5,
@@ -141,8 +143,8 @@ def test_run_folder_writes_config_metrics_and_summary(tmp_path):
 
 def test_an_earlier_run_is_moved_aside_with_all_it_holds(tmp_path):
     for n in range(3):
-        run = RunFolder(tmp_path / "run", {"n": n}, {})
-        run.write_json("summary.json", {"n": n})
+        with RunFolder(tmp_path / "run", {"n": n}, {}) as run:
+            run.write_json("summary.json", {"n": n})
     kept = [json.loads(path.read_text())["n"] for path in tmp_path.glob("*/summary.json")]
     assert sorted(kept) == [0, 1, 2]
     assert json.loads((tmp_path / "run" / "summary.json").read_text()) == {"n": 2}
@@ -150,14 +152,15 @@ def test_an_earlier_run_is_moved_aside_with_all_it_holds(tmp_path):
 
 def test_a_file_in_the_way_is_told(tmp_path):
     (tmp_path / "run").write_text("mine")
-    with pytest.raises(UserError, match="is a file"):
-        RunFolder(tmp_path / "run", {}, {})
+    with pytest.raises(UserError, match="is a file"), RunFolder(tmp_path / "run", {}, {}):
+        pass
     assert (tmp_path / "run").read_text() == "mine"
 
 
 def test_a_folder_that_cannot_be_made_is_told():
-    with pytest.raises(UserError, match="cannot be made: choose another --runs-dir"):
-        RunFolder(Path("/proc/none/run"), {}, {})
+    run = RunFolder(Path("/proc/none/run"), {}, {})
+    with pytest.raises(UserError, match="cannot be made: choose another --runs-dir"), run:
+        pass
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):

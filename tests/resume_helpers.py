@@ -1,0 +1,88 @@
+"""Stopping a training script at an exact step, in its own process or by SIGKILL in another.
+
+As a script: `resume_helpers.py SCRIPT_MODULE STEPS_MODULE WHERE COUNT [ARGUMENT ...]` runs the
+script and kills its own process the COUNT-th time that it is WHERE: "step", after a training step,
+or "rename", when a file is written but has not yet taken its name.
+"""
+
+import importlib
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from shared_utils.interrupts import Interrupted
+
+ROOT = Path(__file__).resolve().parents[1]
+TIMINGS = ("seconds", "per_second", "memory")
+
+
+def count_steps(module: ModuleType, at: int, act) -> None:
+    """Replace `module.train_steps` by one that calls `act` after step `at`, over all arms."""
+    original, counter = module.train_steps, itertools.count(1)
+
+    def train_steps(*args, **options):
+        for step in original(*args, **options):
+            if next(counter) == at:
+                act()
+            yield step
+
+    module.train_steps = train_steps
+
+
+def stop(monkeypatch, main, module: ModuleType, argv: list[str], step: int, number: int) -> None:
+    """Run `main`, resuming what is there, and stop it by a signal after a step of this start."""
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "train_steps", module.train_steps)
+        count_steps(module, step, lambda: signal.raise_signal(number))
+        with pytest.raises(Interrupted) as stopped:
+            main([*argv, "--resume"])
+    assert stopped.value.number == number and "--resume" in stopped.value.advice
+
+
+def kill(script: str, steps_in: str, where: str, count: int, argv: list[str]) -> None:
+    """Run a script in a process of its own, killed as the module says."""
+    command = [sys.executable, __file__, script, steps_in, where, str(count), *argv, "--resume"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    died = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert died.returncode == -signal.SIGKILL, died.stderr
+
+
+def outcome(folder: Path) -> dict[str, bytes | dict]:
+    """Return what a run left behind: bytes of weights and metrics, the summary without timings."""
+    kept = {p.name: p.read_bytes() for p in folder.iterdir() if p.suffix in (".pkl", ".pt", ".csv")}
+    return kept | {"summary.json": _untimed(json.loads((folder / "summary.json").read_text()))}
+
+
+def _untimed(value):
+    if isinstance(value, dict):
+        timed = [key for key in value if any(word in key for word in TIMINGS)]
+        return {key: _untimed(item) for key, item in value.items() if key not in timed}
+    return [_untimed(item) for item in value] if isinstance(value, list) else value
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    script, steps_in, where, count, *argv = sys.argv[1:]
+    main = importlib.import_module(script).main
+    if where == "step":
+        count_steps(importlib.import_module(steps_in), int(count), _die)
+    else:
+        rename, counter = os.replace, itertools.count(1)
+
+        def replace(source, target):
+            if next(counter) == int(count):
+                _die()
+            rename(source, target)
+
+        os.replace = replace
+    main(argv)

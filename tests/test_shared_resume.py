@@ -114,8 +114,10 @@ def test_other_arguments_or_data_are_named_and_change_nothing(tmp_path):
         ({"batch_size": 3}, "--batch-size was None, now 3"),
         ({"data": "b"}, "the data is not the same"),
     ):
-        with pytest.raises(UserError, match=words), folder(tmp_path, **change):
-            pass
+        refused = folder(tmp_path, **change)
+        with pytest.raises(UserError, match=words):
+            refused.__enter__()
+        assert not refused._lock.is_locked
     assert {p: p.read_bytes() for p in (tmp_path / "run").iterdir()} == before
     with folder(tmp_path, no_show=True, checkpoint_minutes=1, data_dir="elsewhere") as run:
         assert "going on" in run.opening

@@ -37,18 +37,18 @@ _MENDABLE = {
 
 
 def positive_int(text: str) -> int:
-    """Read a whole number of at least 1 (an argparse type)."""
+    """Read a whole number from 1 to 2^31 - 1 (an argparse type)."""
     value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
+    if not 1 <= value < 2**31:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to 2^31 - 1, not {value}")
     return value
 
 
 def non_negative_int(text: str) -> int:
-    """Read a whole number of at least 0 (an argparse type)."""
+    """Read a whole number from 0 to 2^31 - 1 (an argparse type)."""
     value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"must not be negative, not {value}")
+    if not 0 <= value < 2**31:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to 2^31 - 1, not {value}")
     return value
 
 
@@ -180,6 +180,8 @@ def start(main: Callable[[], object]) -> None:
             raise
         where = f": {error.filename}" if error.filename else ""
         _exit(2, f"error: {error.strerror}{where}: {_MENDABLE[error.errno]}")
+    except MemoryError as error:
+        _exit(2, f"error: out of memory: choose smaller sizes or fewer samples ({error})")
     except KeyboardInterrupt:
         _exit(130, "interrupted")
     except Interrupted as stop:

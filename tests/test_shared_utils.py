@@ -73,7 +73,15 @@ def test_quick_changes_defaults_but_not_what_was_asked_for():
 @pytest.mark.parametrize(
     "bad",
     [
-        *("--epochs 0", "--epochs x", "--lr -1", "--lr nan", "--lr 0", "--seed -1"),
+        *(
+            "--epochs 0",
+            "--epochs 2147483648",
+            "--epochs x",
+            "--lr -1",
+            "--lr nan",
+            "--lr 0",
+            "--seed -1",
+        ),
         *("--seed 4294967296", "--dataset cats", "--limit 0", "--batch-size 1.5", "--nonsense"),
     ],
 )
@@ -91,6 +99,7 @@ def test_bad_flags_end_in_one_line_and_status_2(bad, capsys):
         (UserError("no such thing: do this"), 2, "no such thing: do this"),
         (OSError(28, "No space left on device", "/x"), 2, "/x: free some space"),
         (PermissionError(13, "Permission denied", "/x"), 2, "/x: choose a folder"),
+        (MemoryError("5 PiB"), 2, "out of memory: choose smaller sizes"),
         (KeyboardInterrupt(), 130, "interrupted"),
     ],
 )

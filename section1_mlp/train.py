@@ -43,6 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
         seeds=1,
         dataset="auto",
         limit=(None, "all"),
+        resumable=True,
         checkpoint_minutes=10.0,
     )
     parser.add_argument(

@@ -79,6 +79,11 @@ def make_arms(
     return chosen
 
 
+def initial_network(data: ToyData, seed: int) -> MLP:
+    """Return the network that every training with this seed starts from."""
+    return MLP((data.x_train.shape[1], *HIDDEN, 2), "tanh", rng=stream(seed, "init"))
+
+
 def run_trial(
     data: ToyData,
     arm: Arm,
@@ -94,8 +99,7 @@ def run_trial(
     The initial weights and the batches follow from `seed` alone. A training whose loss or gradient
     is no longer finite ends there, marked as diverged.
     """
-    sizes = (data.x_train.shape[1], *HIDDEN, 2)
-    trial = Trial(arm.name, schedule, lr, seed, MLP(sizes, "tanh", rng=stream(seed, "init")))
+    trial = Trial(arm.name, schedule, lr, seed, initial_network(data, seed))
     model, loss = trial.model, SoftmaxCrossEntropy()
     optimizer = make_optimizer(arm.rule, lr, **arm.options)
     n, rng = len(data.x_train), stream(seed, "shuffle")

@@ -14,8 +14,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
 
 from section2_optimization import toy_data
-from section2_optimization.comparison import ARMS, RATES, best_rate, make_arms, search
+from section2_optimization.comparison import ARMS, RATES, best_rate, make_arms
 from section2_optimization.conclusions import conclude, conclude_schedules, sensitivity, summarise
+from section2_optimization.resuming import resumable_search
 from section2_optimization.schedules import SCHEDULES, make_schedule
 from section2_optimization.suite import check_everything
 from section2_optimization.trajectories import SURFACES, best_paths
@@ -31,7 +32,7 @@ QUICK = {"epochs": 15, "seeds": 2, "rates": [0.003, 0.03, 0.3, 1.0]}
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of this script's flags."""
     parser = argparse.ArgumentParser(description=__doc__)
-    add_shared_flags(parser, HERE / "runs", epochs=50, batch_size=32, seeds=3)
+    add_shared_flags(parser, HERE / "runs", resumable=True, epochs=50, batch_size=32, seeds=3)
     for flag, choices in (
         ("--optimizers", ARMS),
         ("--datasets", toy_data.NAMES),
@@ -85,7 +86,7 @@ def main(argv: list[str] | None = None) -> dict:
     with open_run(args, "train", {"name": "generated toy data"}) as run:
         check_gradients_first(args.seed)
 
-        results, schedules = compare(args, arms, schedule_arm)
+        results, schedules = compare(args, arms, schedule_arm, run)
         write_metrics(run, [trials for _, trials in results] + [schedules])
         summary = {"runs": {}, "sensitivity": {}, "schedules": {}, "conclusions": []}
         for data, trials in results:
@@ -129,7 +130,9 @@ def check_gradients_first(seed: int) -> None:
     print(f"gradient check: {len(checks)} arrays right, largest relative error {worst:.0e}\n")
 
 
-def compare(args: argparse.Namespace, arms: list, schedule_arm) -> tuple[list, dict]:
+def compare(
+    args: argparse.Namespace, arms: list, schedule_arm, run: RunFolder
+) -> tuple[list, dict]:
     """Return [(data, arm -> rate -> trials), ...] and schedule -> rate -> trials."""
     from tqdm import tqdm
 
@@ -143,13 +146,17 @@ def compare(args: argparse.Namespace, arms: list, schedule_arm) -> tuple[list, d
             data, trials = toy_data.make_toy_data(name, args.seed), {}
             for arm in arms:
                 bar.set_postfix_str(f"{name}, {arm.name}")
-                trials[arm.name] = search(data, arm, args.rates, seeds, bar.update, **budget)
+                trials[arm.name] = resumable_search(
+                    run, f"{name}-{arm.name}", data, arm, args.rates, seeds, bar, **budget
+                )
             results.append((data, trials))
         schedules = {}
         for name in args.schedules:
             bar.set_postfix_str(f"{data.name}, schedule {name}")
-            schedules[name] = search(
-                data, schedule_arm, args.rates, seeds, bar.update, schedule=name, **budget
+            schedules[name] = resumable_search(
+                *(run, f"schedule-{name}", data, schedule_arm, args.rates, seeds, bar),
+                schedule=name,
+                **budget,
             )
     return results, schedules
 

@@ -80,6 +80,7 @@ def add_shared_flags(
     parser: argparse.ArgumentParser,
     runs_dir: Path,
     datasets: dict[str, str] = DIGIT_DATASETS,
+    resumable: bool = False,
     **defaults,
 ) -> None:
     """Add the flags that all scripts share, each described once, here.
@@ -87,8 +88,8 @@ def add_shared_flags(
     `--seed`, `--runs-dir`, `--quick` and `--no-show` are always there; any of the others is added
     when its default is given (`epochs=20`). A default of None needs the words that `--help` shall
     say instead: pass a pair, `lr=(None, "0.1 for relu, 0.3 for sigmoid")`. `datasets` holds the
-    choices of `--dataset` and what each means; `--data-dir` comes with it, and `--resume` with
-    `checkpoint_minutes`.
+    choices of `--dataset` and what each means; `--data-dir` comes with it. `resumable` adds
+    `--resume`.
     """
     data_dir = Path(os.environ.get("DL_DATA_DIR", ROOT / "data"))
     flags = {
@@ -124,7 +125,7 @@ def add_shared_flags(
     parser.add_argument(
         "--no-show", action="store_true", help="save figures, open no windows (default: off)"
     )
-    if "checkpoint_minutes" in defaults:
+    if resumable:
         parser.add_argument(
             "--resume",
             action="store_true",

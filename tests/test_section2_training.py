@@ -204,7 +204,7 @@ def test_the_script_writes_everything(tmp_path, capsys):
         (["--momentum", "1"], "momentum must be in [0, 1)"),
         (["--momentum", "0"], "nesterov needs a momentum"),
         (["--betas", "0.9", "1"], "beta2 must be in [0, 1)"),
-        (["--epochs", "0"], "at least 1"),
+        (["--epochs", "0"], "from 1 to 2^31 - 1"),
         (["--epochs", "1", "--batch-size", "300"], "too few"),
     ],
 )

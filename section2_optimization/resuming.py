@@ -1,0 +1,44 @@
+"""A comparison that was stopped: the arms that were done are taken from the run folder."""
+
+from collections.abc import Sequence
+
+from section2_optimization.comparison import Arm, Trial, initial_network, search
+from section2_optimization.toy_data import ToyData
+from shared_utils.runs import RunFolder
+
+
+def resumable_search(
+    run: RunFolder,
+    name: str,
+    data: ToyData,
+    arm: Arm,
+    rates: Sequence[float],
+    seeds: Sequence[int],
+    bar,
+    **options,
+) -> dict[float, list[Trial]]:
+    """Return what `search` finds, or found before the run was stopped; `bar` counts trainings."""
+    found = {}
+
+    def restore(state: dict) -> None:
+        for lr, trials in state.items():
+            found[lr] = [_restored(trial, data) for trial in trials]
+
+    run.restore(name, restore)
+    if found:
+        bar.update(len(rates) * len(seeds))
+        return found
+    found = search(data, arm, rates, seeds, bar.update, **options)
+    run.keep(name, {lr: [_state(trial) for trial in trials] for lr, trials in found.items()})
+    return found
+
+
+def _state(trial: Trial) -> dict:
+    return vars(trial) | {"model": trial.model.params}
+
+
+def _restored(state: dict, data: ToyData) -> Trial:
+    trial = Trial(**state | {"model": initial_network(data, state["seed"])})
+    for key, param in trial.model.params.items():
+        param[:] = state["model"][key]
+    return trial

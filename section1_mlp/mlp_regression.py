@@ -55,9 +55,7 @@ def main(argv: list[str] | None = None) -> dict:
         for name, model in competitors(args).items():
             clock = time.perf_counter()
             r2[name] = []
-            predicted[name] = np.zeros_like(
-                y
-            )  # by the models of the first repeat, which never saw it
+            predicted[name] = np.zeros_like(y)  # by models of the first repeat, which never saw it
             for fold, (train, test) in enumerate(tqdm(splits, name, disable=None, unit="fold")):
                 try:
                     prediction = model.fit(x[train], y[train]).predict(x[test])

@@ -37,7 +37,9 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of this script's flags."""
     parser = argparse.ArgumentParser(description=__doc__)
     rates = ", ".join(f"{lr} for {activation}" for activation, lr in LEARNING_RATES.items())
-    add_shared_flags(parser, HERE / "runs", epochs=1000, batch_size=32, lr=(None, rates), seeds=3)
+    add_shared_flags(
+        parser, HERE / "runs", epochs=1000, batch_size=32, lr=(None, rates), seeds=3, resumable=True
+    )
     parser.add_argument(
         "--widths",
         nargs="+",
@@ -63,7 +65,8 @@ def main(argv: list[str] | None = None) -> dict:
         for name, activation, width in tqdm(arms, "networks", disable=None):
             for seed in range(args.seed, args.seed + args.seeds):
                 target = targets[name]
-                outputs = fit(target, activation, width, seed, args)
+                arm = f"{name}-{activation}-{width}-seed{seed}"
+                outputs = run.once(arm, fit, target, activation, width, seed, args)
                 error = float(np.mean((outputs - target.y_dense) ** 2))
                 errors[name, activation, width].append(error)
                 fitted.setdefault((name, activation, width), outputs)

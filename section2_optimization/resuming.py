@@ -18,19 +18,15 @@ def resumable_search(
     **options,
 ) -> dict[float, list[Trial]]:
     """Return what `search` finds, or found before the run was stopped; `bar` counts trainings."""
-    found = {}
 
-    def restore(state: dict) -> None:
-        for lr, trials in state.items():
-            found[lr] = [_restored(trial, data) for trial in trials]
+    def states() -> dict:
+        found = search(data, arm, rates, seeds, bar.update, **options)
+        return {lr: [_state(trial) for trial in trials] for lr, trials in found.items()}
 
-    run.restore(name, restore)
-    if found:
-        bar.update(len(rates) * len(seeds))
-        return found
-    found = search(data, arm, rates, seeds, bar.update, **options)
-    run.keep(name, {lr: [_state(trial) for trial in trials] for lr, trials in found.items()})
-    return found
+    before = bar.n
+    kept = run.once(name, states)
+    bar.update(before + len(rates) * len(seeds) - bar.n)
+    return {lr: [_restored(trial, data) for trial in trials] for lr, trials in kept.items()}
 
 
 def _state(trial: Trial) -> dict:

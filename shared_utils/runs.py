@@ -142,6 +142,15 @@ class RunFolder:
         path.parent.mkdir(exist_ok=True)
         self._states.save(path, {"arm": arm, "state": state})
 
+    def once(self, arm: str, compute: Callable, *args):
+        """Return `compute(*args)`, or what it returned before the run was stopped."""
+        kept = {}
+        self.restore(arm, lambda state: kept.update(result=state["result"]))
+        if not kept:
+            kept["result"] = compute(*args)
+            self.keep(arm, kept)
+        return kept["result"]
+
     @contextmanager
     def checkpoints(self, arm: str, state: Callable[[], dict]) -> Iterator[Callable[[bool], None]]:
         """Yield `after_step(epoch_ended)`, which keeps `state()` in `last` whenever it is due.

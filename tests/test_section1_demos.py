@@ -1,13 +1,17 @@
 """Section 1's two demos: regression on the diabetes data, and universal approximation."""
 
+import signal
+
 import numpy as np
 import pytest
+from resume_helpers import outcome
 
 from section1_mlp import mlp_regression, universal_approximation
 from section1_mlp.model import MLP
 from section1_mlp.regressor import NumpyMLPRegressor
 from section1_mlp.targets import make_targets
 from shared_utils.errors import UserError
+from shared_utils.interrupts import Interrupted
 
 
 def test_regression_beats_a_constant_and_follows_ridge(tmp_path, monkeypatch):
@@ -80,3 +84,25 @@ def test_a_fit_no_better_than_a_constant_is_a_failed_run(tmp_path):
     with pytest.raises(UserError, match="no better than a constant at width 2: relu on sine"):
         approximate("--epochs 2 --lr 1e4 --widths 2", tmp_path)
     assert (tmp_path / "approximation" / "summary.json").exists()
+
+
+def test_a_stopped_approximation_resumes_to_the_same_bytes(tmp_path, monkeypatch):
+    for figure in ("draw_errors", "draw_fits", "draw_surface", "save_figure"):
+        monkeypatch.setattr(universal_approximation, figure, lambda *args: None)
+    argv = ["--epochs", "150", "--widths", "8", "--seeds", "1", "--no-show"]
+    fit, calls = universal_approximation.fit, []
+
+    def stopping(*args):
+        calls.append(args)
+        if len(calls) == 5:
+            signal.raise_signal(signal.SIGINT)
+        return fit(*args)
+
+    universal_approximation.main([*argv, "--runs-dir", str(tmp_path / "whole")])
+    monkeypatch.setattr(universal_approximation, "fit", stopping)
+    with pytest.raises(Interrupted):
+        universal_approximation.main([*argv, "--runs-dir", str(tmp_path / "stopped")])
+    universal_approximation.main([*argv, "--resume", "--runs-dir", str(tmp_path / "stopped")])
+    whole, stopped = (outcome(tmp_path / name / "approximation") for name in ("whole", "stopped"))
+    assert stopped == whole
+    assert len(calls) == 3 * len(make_targets()) + 1

@@ -133,11 +133,13 @@ class Adam(Optimizer):
         beta1, beta2 = self.betas
         _average(mean, g, beta1, scratch)
         _average_square(square_avg, g, beta2, scratch)
+        # Both corrections are numbers, and are applied to numbers: with c = sqrt(1 - beta2^t),
+        # m / (sqrt(s) / c + eps) is c m / (sqrt(s) + c eps).
+        c = math.sqrt(1 - beta2**self.steps)
         np.sqrt(square_avg, out=scratch)
-        scratch /= math.sqrt(1 - beta2**self.steps)
-        scratch += self.eps
+        scratch += c * self.eps
         np.divide(mean, scratch, out=scratch)
-        _descend(theta, scratch, self.lr / (1 - beta1**self.steps), scratch)
+        _descend(theta, scratch, self.lr * c / (1 - beta1**self.steps), scratch)
 
 
 class AdamW(Adam):

@@ -5,6 +5,11 @@ answers dLoss/dx. Nothing else is asked of it, so any layers can be chained.
 
 A window of k pixels that moves by s over n pixels, with p zeros added at both ends, finds
 floor((n + 2p - k) / s) + 1 places.
+
+Arrays of images are (N, C, H, W) to the reader; in memory, the images of a batch lie innermost, as
+(C, H, W, N). Pooling takes every second pixel, padding leaves out the rim: along W such a run is a
+few numbers long, but along N it never breaks, and NumPy is fast on long runs only. The first
+convolution brings a batch into this order, and what NumPy computes from it keeps it.
 """
 
 import numpy as np
@@ -82,6 +87,16 @@ def check_grad(grad_out: np.ndarray, shape: tuple[int, ...] | None, layer: str) 
         raise ValueError(
             f"{layer}: grad_out has shape {np.shape(grad_out)}, but the output had {shape}"
         )
+
+
+def images_last(x: np.ndarray) -> np.ndarray:
+    """Return images (N, C, H, W) as a view (C, H, W, N), in which our arrays are contiguous."""
+    return x.transpose(1, 2, 3, 0)
+
+
+def images_first(x: np.ndarray) -> np.ndarray:
+    """Return an array (C, H, W, N) as images, a view (N, C, H, W)."""
+    return x.transpose(3, 0, 1, 2)
 
 
 def places(

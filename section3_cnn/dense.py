@@ -10,7 +10,8 @@ class Linear(Layer):
 
     x: (N, in_features), y: (N, out_features), W: (in_features, out_features), b: (out_features,).
     Weights start as N(0, 2 / in_features) (He et al. 2015, equation 10), biases at zero. Raises
-    ValueError, naming the shapes, for an x of another width.
+    ValueError, naming the shapes, for an x of another width. Computed as y^T = W^T x^T + b^T: the
+    images of a batch lie innermost here too.
     """
 
     kind = "fc"
@@ -33,7 +34,7 @@ class Linear(Layer):
         if x.ndim != 2 or x.shape[1] != self.in_features:
             raise ValueError(f"Linear takes rows of shape (N, {self.in_features}), not {x.shape}")
         self._x = x
-        y = x @ self.params["W"]
+        y = (self.params["W"].T @ x.T).T
         y += self.params["b"]
         return y
 
@@ -44,7 +45,7 @@ class Linear(Layer):
         dy = np.asarray(grad_out, self.dtype)
         np.matmul(self._x.T, dy, out=self.grads["W"])
         np.sum(dy, axis=0, out=self.grads["b"])
-        return dy @ self.params["W"].T if self.needs_input_grad else None
+        return (self.params["W"] @ dy.T).T if self.needs_input_grad else None
 
 
 class ReLU(Layer):

@@ -52,6 +52,13 @@ class _Pool2D(Layer):
                     :, :, i : i + (out_h - 1) * sh + 1 : sh, j : j + (out_w - 1) * sw + 1 : sw
                 ]
 
+    def _add(self, pixels: np.ndarray, share: np.ndarray) -> None:
+        """Add to a pixel of all windows; where no windows overlap, the sum has one term."""
+        if self.stride[0] < self.kernel_size[0] or self.stride[1] < self.kernel_size[1]:
+            pixels += share
+        else:
+            pixels[:] = share
+
 
 class MaxPool2D(_Pool2D):
     """The largest pixel of every window.
@@ -63,7 +70,7 @@ class MaxPool2D(_Pool2D):
         """Return y (N, C, height, width)."""
         self._begin(np.asarray(x))
         pixels = self._pixels(self._x)
-        self._y = next(pixels).copy()
+        self._y = np.array(next(pixels))
         for pixel in pixels:
             np.maximum(self._y, pixel, out=self._y)
         return self._y
@@ -71,12 +78,11 @@ class MaxPool2D(_Pool2D):
     def backward(self, grad_out: np.ndarray) -> np.ndarray:
         """Return dLoss/dx (N, C, H, W)."""
         check_grad(grad_out, None if self._y is None else self._y.shape, "MaxPool2D")
-        dx = np.zeros_like(self._x)
-        unclaimed = np.ones(self._y.shape, bool)
+        dx, unclaimed = np.zeros_like(self._x), np.array(grad_out)
         for pixel, dx_pixel in zip(self._pixels(self._x), self._pixels(dx), strict=True):
-            largest = (pixel == self._y) & unclaimed
-            unclaimed ^= largest
-            dx_pixel += grad_out * largest
+            share = unclaimed * (pixel == self._y)
+            self._add(dx_pixel, share)
+            unclaimed -= share
         return dx
 
 
@@ -86,8 +92,9 @@ class AvgPool2D(_Pool2D):
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Return y (N, C, height, width)."""
         self._begin(np.asarray(x))
-        y = np.zeros((*x.shape[:2], *self._out_hw), self._x.dtype)
-        for pixel in self._pixels(self._x):
+        pixels = self._pixels(self._x)
+        y = np.array(next(pixels))
+        for pixel in pixels:
             y += pixel
         y *= self._x.dtype.type(1 / np.prod(self.kernel_size))
         return y
@@ -99,5 +106,5 @@ class AvgPool2D(_Pool2D):
         dx = np.zeros_like(self._x)
         share = grad_out * self._x.dtype.type(1 / np.prod(self.kernel_size))
         for dx_pixel in self._pixels(dx):
-            dx_pixel += share
+            self._add(dx_pixel, share)
         return dx

@@ -29,6 +29,9 @@ class Layer:
     # Turned off where x is data: its gradient costs time, and nobody reads it. `backward` of a
     # layer with weights then returns None.
     needs_input_grad = True
+    # Whether an image's output depends, in training, on which others are in its batch, and in which
+    # order: such a batch cannot be cut into parts.
+    mixes_images = False
 
     def __init__(self):
         self.params, self.grads, self.state = {}, {}, {}

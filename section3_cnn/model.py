@@ -37,6 +37,7 @@ class Sequential(Layer):
     def __init__(self, layers: list[Layer], dtype=np.float32, config: dict | None = None):
         super().__init__()
         self.layers, self.dtype, self.config = list(layers), np.dtype(dtype), config or {}
+        self.mixes_images = any(layer.mixes_images for layer in self.layers)
         self.names, counts = [], {}
         for layer in self.layers:
             counts[layer.kind] = counts.get(layer.kind, 0) + 1

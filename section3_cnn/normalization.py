@@ -33,6 +33,7 @@ class BatchNorm2D(Layer):
     """
 
     kind = "norm"
+    mixes_images = True  # through mean and variance
 
     def __init__(self, channels: int, momentum: float = 0.1, eps: float = 1e-5, dtype=np.float32):
         super().__init__()
@@ -94,6 +95,7 @@ class Dropout(Layer):
     """
 
     kind = "dropout"
+    mixes_images = True  # all masks come from one generator
 
     def __init__(self, p: float, *, rng: np.random.Generator):
         super().__init__()

@@ -5,12 +5,11 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from section3_cnn.data_parallel import DataParallel
 from section3_cnn.losses import SoftmaxCrossEntropy
 from section3_cnn.model import Sequential
 from section3_cnn.optimizer import SGD, learning_rate
 from shared_utils.data import minibatches
-
-EVAL_BATCH = 250  # many enough to be quick, few enough to spare memory
 
 
 def steps_per_epoch(n: int, batch_size: int) -> int:
@@ -19,7 +18,7 @@ def steps_per_epoch(n: int, batch_size: int) -> int:
 
 
 def train_steps(
-    model: Sequential,
+    model: Sequential | DataParallel,
     x: np.ndarray,
     y: np.ndarray,
     *,
@@ -37,31 +36,33 @@ def train_steps(
     `augment` maps a batch of images to another, for instance slightly moved. Raises
     FloatingPointError as soon as a loss is not finite.
     """
-    loss_fn, optimizer = SoftmaxCrossEntropy(), SGD(momentum, weight_decay)
+    network, optimizer = _parallel(model, batch_size), SGD(momentum, weight_decay)
     step, total = 0, epochs * steps_per_epoch(len(x), batch_size)
     for _ in range(epochs):
         for batch in minibatches(len(x), batch_size, rng):
             images = x[batch] if augment is None else augment(x[batch])
-            model.train()
-            loss = loss_fn.forward(model.forward(images), y[batch])
+            loss = network.learn(images, y[batch])
             if not math.isfinite(loss):
                 raise FloatingPointError(f"the loss became {loss} in step {step + 1} of {total}")
-            model.backward(loss_fn.backward(), input_grad=False)
             rate = learning_rate(schedule, lr, step, total)
-            optimizer.step(model.params, model.grads, rate)
+            optimizer.step(network.params, network.grads, rate)
             step += 1
             yield loss
 
 
-def predict(model: Sequential, x: np.ndarray) -> np.ndarray:
-    """Return the logits (N, classes) of images in use, batch by batch."""
-    model.eval()
-    return np.concatenate(
-        [model.forward(x[start : start + EVAL_BATCH]) for start in range(0, len(x), EVAL_BATCH)]
-    )
+def predict(model: Sequential | DataParallel, x: np.ndarray) -> np.ndarray:
+    """Return the logits (N, classes) of images in use."""
+    network = _parallel(model)
+    starts = range(0, len(x), network.capacity)
+    return np.concatenate([network.predict(x[at : at + network.capacity]) for at in starts])
 
 
-def evaluate(model: Sequential, x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+def evaluate(model: Sequential | DataParallel, x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     """Return the mean cross-entropy and the accuracy over all samples."""
     logits = predict(model, x)
     return SoftmaxCrossEntropy().forward(logits, y), float(np.mean(logits.argmax(axis=1) == y))
+
+
+def _parallel(model: Sequential | DataParallel, *capacity: int) -> DataParallel:
+    """Return what computes for the network: itself, if it does, or this process alone."""
+    return model if isinstance(model, DataParallel) else DataParallel(model, 1, *capacity)

@@ -66,11 +66,11 @@ def _overview(judged: list[Judged], anchors: dict[int, str]) -> Table:
     for one in judged:
         total = len(one.comparisons)
         if not one.run:
-            verdict = Cell(NOT_RUN, 2, kind="warn")
+            verdict = Cell(NOT_RUN, "2", kind="warn")
         elif one.failures:
-            verdict = Cell(f"{one.failures} of {total} not as expected", 1, kind="bad")
+            verdict = Cell(f"{one.failures} of {total} not as expected", "0", kind="bad")
         else:
-            verdict = Cell(f"all {total} within tolerance", 0, kind="good")
+            verdict = Cell(f"all {total} within tolerance", "1", kind="good")
         data = ", ".join(filter(None, (one.entry["data"], one.entry.get("data_note"))))
         command = Cell(one.entry["command"], link=anchors[id(one.run)] if one.run else "")
         first = one.comparisons[0]
@@ -100,17 +100,18 @@ def _number(item: Comparison) -> list[Cell]:
 def _all_runs(runs: list[Run], anchors: dict[int, str]) -> Table:
     table = Table("All runs", ["folder", "data", "started", "state and marks"])
     for run in runs:
-        marks = run.marks or ["finished"]
-        bad = "damaged" in marks or "unfinished" in marks
-        link = "" if run.superseded else anchors[id(run)]
-        cells = (
-            (run.label, link),
-            (run.data.get("name", ""), ""),
-            (run.config.get("started", ""), ""),
+        bad = bool(run.problems) or run.unfinished
+        table.rows.append(
+            [
+                Cell(run.label[:200], link="" if run.superseded else anchors[id(run)]),
+                Cell(str(run.data.get("name", ""))[:200]),
+                Cell(str(run.config.get("started", ""))[:19].replace("T", " ")),
+                Cell(
+                    ", ".join(run.marks) or "finished",
+                    kind="bad" if bad else "warn" if run.marks else "good",
+                ),
+            ]
         )
-        row = [Cell(str(text)[:200], link=link) for text, link in cells]
-        kind = "bad" if bad else "warn" if run.marks else "good"
-        table.rows.append([*row, Cell(", ".join(marks), kind=kind)])
     return table
 
 

@@ -21,7 +21,7 @@ FALLBACKS = ("digits", "photo-digits")  # the small data sets that need no netwo
 _FREE = ("--data-dir", "--runs-dir", "--dataset", "--no-show", "--resume", "--checkpoint-minutes")
 _PARTS = ("config.json", "summary.json", "metrics.csv")
 _MAX_BYTES = {".json": 4_000_000, ".csv": 8_000_000, ".png": 2_000_000}
-_MAX_ITEMS, _MAX_SIDE, _LAST_ROWS, _MAX_MARK = 40, 10_000, 60, 60
+_MAX_ITEMS, _MAX_SIDE, _LAST_ROWS, _MAX_MARK = 40, 10_000, 30, 60
 
 
 @dataclass(frozen=True)

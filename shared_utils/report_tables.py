@@ -7,6 +7,7 @@ with a row each, and {"mean", "std", "n"} is one number with its deviation over 
 from dataclasses import dataclass, field
 
 _MAX_TEXT, _MAX_ROWS, _MAX_COLUMNS, _MAX_DEPTH = 300, 200, 40, 8
+_ELSEWHERE = ("data", "conclusions", "figures")  # shown beside the tables
 _WIDE, _LONG = 12, 30  # columns that still fit a page; rows that need no folding
 
 
@@ -42,7 +43,7 @@ def result_tables(summary: dict) -> list[Table]:
         records = _records(value)
         if records:
             tables.append(_table("results" if name == "runs" else name, records))
-        elif name not in ("conclusions", "figures"):
+        elif name not in _ELSEWHERE:
             loose[name] = value
     if loose:
         tables.append(pairs("single values", loose))
@@ -129,7 +130,8 @@ def _cell(name: str, value) -> Cell:
     share = ("acc" in name or "ci95" in name) and abs(value) <= 1
     if isinstance(value, int):
         return Cell(f"{value:,}", value)
-    return Cell(f"{value:.2%}" if share else f"{value:.4g}", value)
+    whole = 1e4 <= abs(value) < 1e12
+    return Cell(f"{value:.2%}" if share else f"{value:,.0f}" if whole else f"{value:.4g}", value)
 
 
 def _words(name: str) -> str:

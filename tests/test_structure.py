@@ -85,7 +85,9 @@ def test_every_script_starts_in_every_way(script, tmp_path):
     for way, process in running.items():
         output, _ = process.communicate()
         assert process.returncode == 0, f"{way}: {output}"
-        assert "--seed" in output and "--quick" in output and "default:" in output, way
+        assert "default:" in output, way
+        if script.parent.name in SECTIONS:
+            assert "--seed" in output and "--quick" in output, way
     assert list(tmp_path.iterdir()) == []
 
 

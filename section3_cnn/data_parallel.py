@@ -16,6 +16,7 @@ Source: Dean et al. (2012), "Large scale distributed deep networks"; Goyal et al
 
 import multiprocessing
 import signal
+from collections.abc import Callable
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -47,6 +48,9 @@ class DataParallel:
         self._workers = min(workers, len(parts(capacity)))
         self._memory = _shared_memory(model, capacity)
         self._board, self._helpers = _views(self._memory), []
+        for key, array in (model.params | model.state).items():
+            self._board["weights", key][:] = array
+        model.keep_in(_weights(self._board))
 
     def __enter__(self) -> "DataParallel":
         for number in range(1, self._workers):
@@ -91,16 +95,12 @@ class DataParallel:
         board["order"][:], board["x"][:n], board["y"][:n] = (task, n), x, y
         count = len(_cut(self.model, board))
         helpers = self._helpers[: count - 1]
-        if helpers:
-            for key, array in (self.params | self.state).items():
-                board["weights", key][:] = array
         for _, go, _ in helpers:
             go.release()
         _work(self.model, board, 0, len(self._helpers) + 1)
         for helper, _, done in helpers:
-            while not done.acquire(timeout=1):
-                if not helper.is_alive():
-                    raise RuntimeError("a worker process ended before its work was done")
+            if not _wait(done, helper.is_alive):
+                raise RuntimeError("a worker process ended before its work was done")
         return count
 
 
@@ -133,19 +133,27 @@ def _help(model: Sequential, memory: dict, go, done, number: int, workers: int) 
     """
     for asked_to_end in (signal.SIGINT, signal.SIGTERM):
         signal.signal(asked_to_end, signal.SIG_IGN)
-    board, arrays = _views(memory), model.params | model.state
+    board = _views(memory)
+    model.keep_in(_weights(board))
     first = multiprocessing.parent_process()
     with threadpool_limits(1), np.errstate(all="ignore"):
-        while True:
-            while not go.acquire(timeout=0.2):
-                if not first.is_alive():
-                    return
-            if board["order"][0] == STOP:
-                return
-            for key, array in arrays.items():
-                array[:] = board["weights", key]
+        while _wait(go, first.is_alive) and board["order"][0] != STOP:
             _work(model, board, number, workers)
             done.release()
+
+
+def _wait(semaphore, is_alive: Callable[[], bool]) -> bool:
+    """Return True once the semaphore is released, or False when its releaser is alive no more.
+
+    Sleep only after a while: to wake up takes longer than the pause between two steps.
+    """
+    for _ in range(2000):
+        if semaphore.acquire(block=False):
+            return True
+    while not semaphore.acquire(timeout=0.2):
+        if not is_alive():
+            return False
+    return True
 
 
 def _shared_memory(model: Sequential, capacity: int) -> dict:
@@ -170,6 +178,10 @@ def _shared_memory(model: Sequential, capacity: int) -> dict:
         )
         for name, (shape, kind) in shapes.items()
     }
+
+
+def _weights(board: dict) -> dict[str, np.ndarray]:
+    return {name[1]: array for name, array in board.items() if name[0] == "weights"}
 
 
 def _views(memory: dict) -> dict[str | tuple, np.ndarray]:

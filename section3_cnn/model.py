@@ -68,6 +68,13 @@ class Sequential(Layer):
             grad_out = layer.backward(grad_out)
         return grad_out if input_grad else None
 
+    def keep_in(self, arrays: dict[str, np.ndarray]) -> None:
+        """Keep parameters and state in `arrays` from now on, with the values that these hold."""
+        for name, layer in zip(self.names, self.layers, strict=True):
+            for kept, all_kept in ((layer.params, self.params), (layer.state, self.state)):
+                for key in kept:
+                    kept[key] = all_kept[f"{name}.{key}"] = arrays[f"{name}.{key}"]
+
     def train(self) -> None:
         """Put every layer into training."""
         super().train()

@@ -21,7 +21,8 @@ FALLBACKS = ("digits", "photo-digits")  # the small data sets that need no netwo
 _FREE = ("--data-dir", "--runs-dir", "--dataset", "--no-show", "--resume", "--checkpoint-minutes")
 _PARTS = ("config.json", "summary.json", "metrics.csv")
 _MAX_BYTES = {".json": 4_000_000, ".csv": 8_000_000, ".png": 2_000_000}
-_MAX_ITEMS, _MAX_SIDE, _LAST_ROWS, _MAX_MARK = 40, 10_000, 30, 60
+_MAX_ITEMS, _MAX_SIDE, _MAX_MARK, _MAX_DEPTH = 40, 10_000, 60, 20
+_LAST_ROWS = 30
 
 
 @dataclass(frozen=True)
@@ -196,7 +197,7 @@ def _attempt(run: Run, name: str, parse: Callable[[str, bytes], object], require
         if len(content) > limit:
             raise ValueError(f"has more than {limit:,} bytes")
         return parse(name, content)
-    except (ValueError, OSError, RecursionError, csv.Error) as error:
+    except (ValueError, OSError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or str(error)
         run.problems.append(f"{name}: {reason}")
         return None
@@ -210,6 +211,12 @@ def _json(name: str, content: bytes) -> dict:
         raise ValueError("is no valid JSON") from error
     if not isinstance(value, dict):
         raise ValueError("is no JSON object")
+    level = [value]
+    for _ in range(_MAX_DEPTH):
+        inner = (node.values() if isinstance(node, dict) else node for node in level)
+        level = [item for items in inner for item in items if isinstance(item, (dict, list))]
+    if level:
+        raise ValueError("is nested too deeply")
     return value
 
 

@@ -6,7 +6,7 @@ with a row each, and {"mean", "std", "n"} is one number with its deviation over 
 
 from dataclasses import dataclass, field
 
-_MAX_TEXT, _MAX_ROWS, _MAX_COLUMNS, _MAX_DEPTH = 300, 200, 40, 8
+_MAX_TEXT, _MAX_ROWS, _MAX_COLUMNS = 300, 200, 40
 _ELSEWHERE = ("data", "conclusions", "figures")  # shown beside the tables
 _WIDE, _LONG = 12, 30  # columns that still fit a page; rows that need no folding
 
@@ -104,9 +104,9 @@ def _cut(table: Table) -> Table:
     return table
 
 
-def _flatten(value, name: str = "", depth: int = 0) -> dict[str, Cell]:
+def _flatten(value, name: str = "") -> dict[str, Cell]:
     """Return the leaves of nested dicts, each under the names that lead to it."""
-    if not isinstance(value, dict) or depth > _MAX_DEPTH:
+    if not isinstance(value, dict):
         return {name: _cell(name, value)}
     if value.keys() >= {"mean", "std", "n"} and isinstance(value["mean"], (int, float)):
         middle, spread = _cell(name, value["mean"]), value["std"]
@@ -114,7 +114,7 @@ def _flatten(value, name: str = "", depth: int = 0) -> dict[str, Cell]:
         return {name: Cell(_short(text), middle.order)}
     leaves = {}
     for key, item in value.items():
-        leaves |= _flatten(item, f"{name} {key}".strip(), depth + 1)
+        leaves |= _flatten(item, f"{name} {key}".strip())
     return leaves
 
 

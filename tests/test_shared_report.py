@@ -91,9 +91,10 @@ def test_small_runs_are_marked(root, change, mark):
     make_run(runs_of(root) / "train", **change)
     (run,) = gather()
     assert run.marks == [mark]
-    assert mark in [
-        text for attributes, text in page_of([run]).all("span") if "class" in attributes
-    ]
+    page = page_of([run])
+    assert mark in [text for attributes, text in page.all("span") if "class" in attributes]
+    notice = change.get("data", {}).get("notice")
+    assert not notice or notice in [text for _, text in page.all("p")]
 
 
 def test_a_full_run_has_no_mark(root):
@@ -233,6 +234,14 @@ DAMAGE = {
     "empty": (break_json("config.json", b""), "config.json: is no valid JSON"),
     "no text": (break_json("config.json", b"\xff\xfe\x00"), "config.json: is no valid JSON"),
     "deep": (break_json("summary.json", b'{"a":' * 10**5), "summary.json: is no valid JSON"),
+    "too deep": (
+        break_json("summary.json", b'{"a":' * 30 + b"1" + b"}" * 30),
+        "summary.json: is nested too deeply",
+    ),
+    "a long field": (
+        break_json("metrics.csv", b"x" * 200_000),
+        "metrics.csv: field larger than field limit (131072)",
+    ),
     "no config": (lambda path: (path / "config.json").unlink(), "config.json: is not there"),
     "a folder": (name_directory, "summary.json: is no file"),
     "a pipe": (make_pipe, "curves.png: is no file"),
@@ -313,6 +322,7 @@ def check(capsys, *argv):
         ({"gain": float("nan")}, 1),
         ({"gain": True}, 1),
         ({"gain": "1.5"}, 1),
+        ({"gain": 10**400}, 1),
     ],
 )
 def test_verdicts(root, capsys, values, status):

@@ -13,12 +13,13 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
 
-from section3_cnn.fit import Fit, fit_network
+from section3_cnn.fit import Fit, add_threads_flag, fit_network
 from section3_cnn.model import ARCHS, POOLS, build_cnn
-from section3_cnn.training import predict, steps_per_epoch
+from section3_cnn.training import steps_per_epoch
 from shared_utils.cli import add_shared_flags, open_run, parse_args, start
 from shared_utils.data import ImageData, load_image_data
 from shared_utils.errors import UserError
+from shared_utils.memory import peak_memory_mib
 from shared_utils.runs import RunFolder
 from shared_utils.seed import stream
 from shared_utils.stats import accuracy_ci95, mean_std
@@ -45,6 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--arch", choices=ARCHS, default="small", help="the network (default: %(default)s)"
     )
+    add_threads_flag(parser)
     return parser
 
 
@@ -98,6 +100,7 @@ def train(pool: str, seed: int, data: ImageData, args: argparse.Namespace, run: 
             data,
             epochs=args.epochs,
             batch_size=args.batch_size,
+            threads=args.threads,
             lr=args.lr,
             schedule="onecycle",
             bar=bar,
@@ -112,7 +115,7 @@ def shift_accuracy(fit: Fit, data: ImageData) -> list[float]:
         right = 0
         for down, to_the_right in DIRECTIONS:
             moved = shift(data.x_test, pixels * down, pixels * to_the_right)
-            right += int(np.sum(predict(fit.model, moved).argmax(axis=1) == data.y_test))
+            right += int(np.sum(fit.predict(moved).argmax(axis=1) == data.y_test))
         accuracies.append(right / (len(data.y_test) * len(DIRECTIONS)))
     return accuracies
 
@@ -150,7 +153,12 @@ def summarise(fits: dict, shifted: dict, data: ImageData, args: argparse.Namespa
                 for place, pixels in enumerate(SHIFTS)
             },
         }
-    return {"data": data.name, "runs": runs, "conclusions": conclude(shifted, runs)}
+    return {
+        "data": data.name,
+        "peak_memory_mib": peak_memory_mib(),
+        "runs": runs,
+        "conclusions": conclude(shifted, runs),
+    }
 
 
 def conclude(shifted: dict, runs: dict) -> list[str]:

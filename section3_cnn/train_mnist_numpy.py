@@ -13,12 +13,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any d
 
 from section3_cnn.augment import shift_and_rotate
 from section3_cnn.checkpoint import save_model
-from section3_cnn.fit import Fit, fit_network
+from section3_cnn.fit import Fit, add_threads_flag, fit_network
 from section3_cnn.model import ARCHS, POOLS, build_cnn
 from section3_cnn.optimizer import PEAK, RISE, SCHEDULES
 from shared_utils.cli import add_shared_flags, non_negative_float, open_run, parse_args, start
 from shared_utils.data import ImageData, load_image_data
 from shared_utils.errors import UserError
+from shared_utils.memory import peak_memory_mib
 from shared_utils.runs import RunFolder
 from shared_utils.seed import stream
 from shared_utils.stats import accuracy_ci95, mean_std
@@ -76,6 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="move and turn the training images a little, at random (default: off)",
     )
+    add_threads_flag(parser)
     return parser
 
 
@@ -136,6 +138,7 @@ def train(seed: int, data: ImageData, args: argparse.Namespace, run: RunFolder) 
             data,
             epochs=args.epochs,
             batch_size=args.batch_size,
+            threads=args.threads,
             lr=args.lr,
             schedule=args.schedule,
             momentum=args.momentum,
@@ -164,7 +167,7 @@ def summarise(fits: list[Fit], data: ImageData, args: argparse.Namespace) -> dic
             "train_seconds": mean_std([fit.train_seconds for fit in fits]),
         },
     }
-    return {"data": data.name, "runs": {args.arch: result}}
+    return {"data": data.name, "peak_memory_mib": peak_memory_mib(), "runs": {args.arch: result}}
 
 
 def print_result(result: dict) -> None:

@@ -32,6 +32,7 @@ class Layer:
     # Whether an image's output depends, in training, on which others are in its batch, and in which
     # order: such a batch cannot be cut into parts.
     mixes_images = False
+    rng = None  # the generator that a layer draws from while it trains, if it does
 
     def __init__(self):
         self.params, self.grads, self.state = {}, {}, {}

@@ -18,18 +18,26 @@ RISE = 0.3  # the share of the training that one cycle rises for
 
 
 class SGD:
-    """The update above, in place. `momentum` and `weight_decay` are as in the equation."""
+    """The update above, in place. `momentum`, `weight_decay` and `velocity` are as in the equation.
 
-    def __init__(self, momentum: float = 0.9, weight_decay: float = 0.0):
+    `velocity` holds an array a parameter, zero at first, by the names of the parameters.
+    """
+
+    def __init__(
+        self,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        velocity: dict[str, np.ndarray] | None = None,
+    ):
         self.momentum, self.weight_decay = momentum, weight_decay
-        self._velocity = {}
+        self.velocity = {} if velocity is None else velocity
 
     def step(self, params: dict[str, np.ndarray], grads: dict[str, np.ndarray], lr: float) -> None:
         """Move every parameter against its gradient, with rate `lr`."""
         for key, param in params.items():
-            if key not in self._velocity:
-                self._velocity[key] = np.zeros_like(param)
-            v = self._velocity[key]
+            if key not in self.velocity:
+                self.velocity[key] = np.zeros_like(param)
+            v = self.velocity[key]
             v *= self.momentum
             v += grads[key]
             if self.weight_decay:

@@ -42,6 +42,8 @@ def build_parser() -> argparse.ArgumentParser:
         seeds=3,
         dataset="auto",
         limit=(None, "all"),
+        resumable=True,
+        checkpoint_minutes=10.0,
     )
     parser.add_argument(
         "--arch", choices=ARCHS, default="small", help="the network (default: %(default)s)"
@@ -98,13 +100,13 @@ def train(pool: str, seed: int, data: ImageData, args: argparse.Namespace, run: 
             seed,
             build_cnn(args.arch, pool, rng=stream(seed, "init")),
             data,
+            run,
             epochs=args.epochs,
             batch_size=args.batch_size,
             threads=args.threads,
             lr=args.lr,
             schedule="onecycle",
             bar=bar,
-            on_epoch=lambda row: run.log(row),
         )
 
 

@@ -43,6 +43,8 @@ def build_parser() -> argparse.ArgumentParser:
         seeds=3,
         dataset="auto",
         limit=(None, "all"),
+        resumable=True,
+        checkpoint_minutes=10.0,
     )
     parser.add_argument(
         "--arch", choices=ARCHS, default="small", help="the network (default: %(default)s)"
@@ -103,12 +105,12 @@ def train(
                 seed,
                 model,
                 data,
+                run,
                 epochs=args.epochs,
                 batch_size=args.batch_size,
                 lr=args.lr,
                 schedule="onecycle",
                 bar=bar,
-                on_epoch=lambda row: run.log(row),
             )
         except FloatingPointError as error:
             raise UserError(f"{error}: try a smaller --lr") from error

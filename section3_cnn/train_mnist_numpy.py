@@ -41,6 +41,8 @@ def build_parser() -> argparse.ArgumentParser:
         seeds=1,
         dataset="auto",
         limit=(None, "all"),
+        resumable=True,
+        checkpoint_minutes=10.0,
     )
     parser.add_argument(
         "--arch",
@@ -122,20 +124,20 @@ def train(seed: int, data: ImageData, args: argparse.Namespace, run: RunFolder) 
     from tqdm import tqdm
 
     def on_epoch(row: dict) -> None:
-        run.log(row)
         bar.write(
             f"seed {seed}, epoch {row['epoch']}: validation loss {row['val_loss']:.4f}, "
             f"accuracy {row['val_acc']:.2%}"
         )
 
     images = args.epochs * len(data.y_train)
-    augment = partial(shift_and_rotate, rng=stream(seed, "augment")) if args.augment else None
+    draws = stream(seed, "augment")
     with tqdm(desc=f"seed {seed}", total=images, disable=None, unit="img", unit_scale=True) as bar:
         return fit_network(
             args.arch,
             seed,
             build_cnn(args.arch, args.pool, rng=stream(seed, "init")),
             data,
+            run,
             epochs=args.epochs,
             batch_size=args.batch_size,
             threads=args.threads,
@@ -143,7 +145,8 @@ def train(seed: int, data: ImageData, args: argparse.Namespace, run: RunFolder) 
             schedule=args.schedule,
             momentum=args.momentum,
             weight_decay=args.weight_decay,
-            augment=augment,
+            augment=partial(shift_and_rotate, rng=draws) if args.augment else None,
+            rngs=(draws,),
             bar=bar,
             on_epoch=on_epoch,
         )

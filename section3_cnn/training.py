@@ -30,16 +30,24 @@ def train_steps(
     weight_decay: float = 0.0,
     rng: np.random.Generator,
     augment: Callable[[np.ndarray], np.ndarray] | None = None,
+    first_step: int = 0,
+    velocity: dict[str, np.ndarray] | None = None,
 ) -> Iterator[float]:
     """Train `model` on x, y; after every step, yield the loss of its minibatch (before the step).
 
-    `augment` maps a batch of images to another, for instance slightly moved. Raises
-    FloatingPointError as soon as a loss is not finite.
+    `augment` maps a batch of images to another, for instance slightly moved. A training that goes
+    on begins with `first_step`, with the `velocity` that it had; the batches before are drawn
+    again, so that `rng` is where it was, and passed over. Raises FloatingPointError as soon as a
+    loss is not finite.
     """
-    network, optimizer = _parallel(model, batch_size), SGD(momentum, weight_decay)
+    network = _parallel(model, batch_size)
+    optimizer = SGD(momentum, weight_decay, velocity)
     step, total = 0, epochs * steps_per_epoch(len(x), batch_size)
     for _ in range(epochs):
         for batch in minibatches(len(x), batch_size, rng):
+            if step < first_step:
+                step += 1
+                continue
             images = x[batch] if augment is None else augment(x[batch])
             loss = network.learn(images, y[batch])
             if not math.isfinite(loss):

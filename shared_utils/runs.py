@@ -33,7 +33,7 @@ from shared_utils.files import write_atomically
 from shared_utils.interrupts import Interrupted, Interrupts
 
 # What may differ between a run and its resumption: it changes no result.
-_FREE = ("resume", "checkpoint_minutes", "no_show", "runs_dir", "data_dir")
+_FREE = ("resume", "checkpoint_minutes", "no_show", "runs_dir", "data_dir", "threads")
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class RunFolder:
         # Beside the folder, which may be moved. The system drops the lock of a process that dies.
         self._lock = filelock.FileLock(self.path.with_name(f".{self.path.name}.lock"))
         try:
-            self._lock.acquire(blocking=False)
+            self._lock.acquire(timeout=2)  # a killed run's helpers live on for a moment
         except filelock.Timeout as error:
             owner = self._config().get("process", "unknown")
             raise UserError(

@@ -5,6 +5,7 @@ import pytest
 
 from section3_cnn import fit
 from section3_cnn.model import build_cnn
+from shared_utils.runs import RunFolder
 
 BAR = SimpleNamespace(n=0, update=lambda images: None, set_postfix=lambda **values: None)
 
@@ -15,7 +16,7 @@ def data(n=40):
     return SimpleNamespace(x_train=x, y_train=y, x_val=x[:10], y_val=y[:10])
 
 
-def fit_with(monkeypatch, validation):
+def fit_with(monkeypatch, validation, folder):
     """Train with the given (loss, accuracy) of every epoch; return the fit, rows, each weight."""
     told, seen, rows = iter(validation), [], []
 
@@ -28,7 +29,10 @@ def fit_with(monkeypatch, validation):
     monkeypatch.setattr(fit, "evaluate", evaluate)
     model = build_cnn("deep", rng=np.random.default_rng(0))
     options = {"epochs": len(validation), "batch_size": 20, "lr": 0.01}
-    found = fit.fit_network("a", 0, model, data(), bar=BAR, on_epoch=rows.append, **options)
+    with RunFolder(folder, {"checkpoint_minutes": 10.0}, {}) as run:
+        found = fit.fit_network(
+            "a", 0, model, data(), run, bar=BAR, on_epoch=rows.append, **options
+        )
     return found, rows, seen
 
 
@@ -40,8 +44,10 @@ def fit_with(monkeypatch, validation):
         ([(0.3, 0.9), (0.3, 0.9)], 1),  # among wholly equals, the first
     ],
 )
-def test_weights_and_running_averages_are_those_of_the_best_epoch(monkeypatch, validation, best):
-    found, rows, seen = fit_with(monkeypatch, validation)
+def test_weights_and_running_averages_are_those_of_the_best_epoch(
+    monkeypatch, tmp_path, validation, best
+):
+    found, rows, seen = fit_with(monkeypatch, validation, tmp_path / "run")
     assert found.best_epoch == best
     assert found.val_acc == validation[best - 1][1]
     assert [row["epoch"] for row in rows] == list(range(1, len(validation) + 1))
@@ -52,6 +58,6 @@ def test_weights_and_running_averages_are_those_of_the_best_epoch(monkeypatch, v
     assert any(not np.array_equal(array, last[key]) for key, array in arrays.items())
 
 
-def test_a_validation_loss_that_is_not_finite_names_its_epoch(monkeypatch):
+def test_a_validation_loss_that_is_not_finite_names_its_epoch(monkeypatch, tmp_path):
     with pytest.raises(FloatingPointError, match="epoch 2: the validation loss became nan"):
-        fit_with(monkeypatch, [(0.3, 0.5), (float("nan"), 0.5), (0.1, 0.9)])
+        fit_with(monkeypatch, [(0.3, 0.5), (float("nan"), 0.5), (0.1, 0.9)], tmp_path / "run")

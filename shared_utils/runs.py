@@ -77,7 +77,7 @@ class RunFolder:
         # Beside the folder, which may be moved. The system drops the lock of a process that dies.
         self._lock = filelock.FileLock(self.path.with_name(f".{self.path.name}.lock"))
         try:
-            self._lock.acquire(timeout=2)  # a killed run's helpers live on for a moment
+            self._lock.acquire(timeout=1)  # a killed run's helpers live on for a moment
         except filelock.Timeout as error:
             owner = self._config().get("process", "unknown")
             raise UserError(

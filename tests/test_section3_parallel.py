@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from section3_cnn import train_mnist_numpy
+from section3_cnn import data_parallel, train_mnist_numpy
 from section3_cnn.data_parallel import PART, DataParallel, parts
+from section3_cnn.layers import BatchNorm2D, Conv2D, Dropout, MaxPool2D, ReLU
 from section3_cnn.losses import SoftmaxCrossEntropy
-from section3_cnn.model import build_cnn
+from section3_cnn.model import Sequential, build_cnn
 from section3_cnn.optimizer import SGD
 from section3_cnn.training import predict
 from shared_utils.memory import peak_memory_mib
@@ -52,7 +53,8 @@ def test_the_parts_gradients_add_up_to_the_batchs(n):
     model, loss_fn = build(dtype=np.float64), SoftmaxCrossEntropy()
     expected = loss_fn.forward(model.forward(x), y)
     model.backward(loss_fn.backward())
-    with DataParallel(build(dtype=np.float64), 2, 4 * PART) as network:
+    with DataParallel(build(dtype=np.float64), 2, 5 * PART) as network:
+        network.learn(*batch(5 * PART, seed=1))  # more parts than now: nothing of them may stay
         for grad in network.grads.values():
             grad.fill(np.nan)  # they are overwritten
         assert network.learn(x, y) == pytest.approx(expected, rel=1e-13)
@@ -100,7 +102,22 @@ def test_the_layers_own_the_weights_that_are_shared():
             assert (model.params | model.state)[f"{name}.{key}"] is array
 
 
-def test_weights_set_from_outside_reach_every_worker():
+@pytest.mark.parametrize(
+    ("layer", "mixes"),
+    [
+        (BatchNorm2D(1), True),
+        (Dropout(0.5, rng=np.random.default_rng(0)), True),
+        (Conv2D(1, 1, 3, rng=np.random.default_rng(0)), False),
+        (MaxPool2D(2), False),
+    ],
+)
+def test_one_layer_that_mixes_images_is_enough(layer, mixes):
+    assert Sequential([ReLU(), layer, ReLU()]).mixes_images is mixes
+
+
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+def test_weights_set_from_outside_reach_every_worker(method, monkeypatch):
+    monkeypatch.setattr(data_parallel, "multiprocessing", multiprocessing.get_context(method))
     x, _ = batch(2 * PART)
     with DataParallel(build(), 2) as network:
         for array in network.params.values():

@@ -9,6 +9,7 @@ the same changes on every device), and returns images and labels.
 import math
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -113,9 +114,9 @@ def mixup(classes: int, alpha: float = 0.2) -> Augmentation:
     """
 
     def mix(x: Tensor, y: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        # Two Gamma draws make a Beta: PyTorch's own sampler of Beta takes no generator.
-        a, b = torch._standard_gamma(torch.full((2, len(x)), alpha), generator=generator)
-        w = (a / (a + b)).nan_to_num(0.5).to(x.device)  # both may underflow
+        # PyTorch's sampler of Beta takes no generator, so NumPy's draws, seeded by ours.
+        rng = np.random.default_rng(torch.randint(2**62, (), generator=generator).item())
+        w = torch.from_numpy(rng.beta(alpha, alpha, len(x))).float().to(x.device)
         other = torch.randperm(len(x), generator=generator).to(x.device)
         shares = F.one_hot(y, classes).float()
         mixed_shares = w[:, None] * shares + (1 - w[:, None]) * shares[other]

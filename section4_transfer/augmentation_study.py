@@ -10,10 +10,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
 
+from torch import Tensor
+
 from section4_transfer.augment import AUGMENTATIONS, Pipeline, augmentations_of
+from section4_transfer.augmentation_gains import conclude, find_gains, label
 from section4_transfer.devices import Runtime
 from section4_transfer.distributed import main_first, runtime
-from section4_transfer.engine import fit
+from section4_transfer.engine import fit, right_answers
 from section4_transfer.keeping import study_run
 from section4_transfer.models import CifarNet, check_size, initialise, resnet18
 from section4_transfer.recipe import add_recipe_flags, passes_for, recipe_of, share
@@ -23,11 +26,8 @@ from section4_transfer.results import (
     describe_arm,
     epoch_line,
     estimate_line,
-    gain,
-    gain_line,
     table,
 )
-from section4_transfer.steps import evaluate
 from shared_utils.cli import add_shared_flags, parse_args, positive_int, start
 from shared_utils.errors import UserError
 from shared_utils.runs import RunFolder
@@ -111,12 +111,13 @@ def main(argv: list[str] | None = None) -> dict:
 
 def study(args: argparse.Namespace, data: TorchData, here: Runtime, run: RunFolder | None) -> dict:
     """Run the study in this process; only the main one writes, draws and returns a summary."""
+    shares = {fraction: data.fraction(fraction) for fraction in args.fractions}
     outcomes = []
-    for fraction in args.fractions:
+    for fraction, kept in shares.items():
         for arm in arms():
             for seed in range(args.seed, args.seed + args.seeds):
                 try:
-                    outcomes.append(train(arm, fraction, seed, data, args, here, run))
+                    outcomes.append(train(arm, fraction, kept, seed, data, args, here, run))
                 except FloatingPointError as error:
                     print(f"{arm}, seed {seed}: {error}: it is stopped here; try a smaller --lr")
     if not outcomes:
@@ -124,8 +125,8 @@ def study(args: argparse.Namespace, data: TorchData, here: Runtime, run: RunFold
 
     pipeline = Pipeline(*data.statistics(), size=args.resize)
     for outcome in outcomes:  # all choices are made: the test set, once
-        _, correct = evaluate(outcome.model, (data.x_test, data.y_test), pipeline, here)
-        outcome.correct = correct.numpy()
+        test = data.x_test, data.y_test
+        outcome.correct = right_answers(outcome.model, test, pipeline, here)
     if run is None:
         return {}
     grouped = by_arm(outcomes)
@@ -141,7 +142,7 @@ def study(args: argparse.Namespace, data: TorchData, here: Runtime, run: RunFold
 
     from section4_transfer import plots_augmentation as plots  # Matplotlib takes a second
 
-    sizes = {fraction: len(data.fraction(fraction)) for fraction in args.fractions}
+    sizes = {fraction: len(kept) for fraction, kept in shares.items()}
     plots.draw_all(run.path, grouped, gains, sizes, data)
     print(f"\nmetrics and figures: {run.path}")
     plots.show_figures(args.no_show)
@@ -151,13 +152,14 @@ def study(args: argparse.Namespace, data: TorchData, here: Runtime, run: RunFold
 def train(
     arm: str,
     fraction: float,
+    kept: Tensor,
     seed: int,
     data: TorchData,
     args: argparse.Namespace,
     here: Runtime,
     run: RunFolder | None,
 ) -> Outcome:
-    """Train one network with an arm's augmentations on a share of the images; log each epoch.
+    """Train one network with an arm's augmentations on the images `kept`; log each epoch.
 
     Raises FloatingPointError when its loss is no longer finite.
     """
@@ -177,7 +179,6 @@ def train(
             if line := estimate_line(whole, SHORTER):
                 tqdm.write(line)
 
-    kept = data.fraction(fraction)
     fitted = fit(
         model,
         (data.x_train[kept], data.y_train[kept]),
@@ -191,52 +192,6 @@ def train(
         on_estimate=on_estimate,
     )
     return Outcome(name, seed, model, fitted)
-
-
-def label(arm: str, fraction: float) -> str:
-    """Return an arm's name in the results: with its share of the images, where that is not all."""
-    return arm if fraction == 1 else f"{arm} {100 * fraction:g}%"
-
-
-def comparisons(fraction: float) -> dict[str, dict[str, tuple[str, str]]]:
-    """Return for each augmentation the pairs of arms that differ in it alone: with, without."""
-    pairs = {}
-    for name in AUGMENTATIONS:
-        alone, others = (name, "none"), ("all", f"all but {name}")
-        pairs[name] = {
-            "alone": tuple(label(arm, fraction) for arm in alone),
-            "beside all others": tuple(label(arm, fraction) for arm in others),
-        }
-    return pairs
-
-
-def find_gains(grouped: dict[str, list[Outcome]], fractions: list[float]) -> dict:
-    """Return by share, augmentation and kind of comparison: the gain and its 95 % interval."""
-    return {
-        f"{fraction:g}": {
-            name: {
-                kind: gain(grouped[with_it], grouped[without])
-                for kind, (with_it, without) in pairs.items()
-                if with_it in grouped and without in grouped
-            }
-            for name, pairs in comparisons(fraction).items()
-        }
-        for fraction in fractions
-    }
-
-
-def conclude(grouped: dict[str, list[Outcome]], fractions: list[float]) -> list[str]:
-    """Return sentences: what all augmentations together gain, and what each gains alone."""
-    lines = []
-    for fraction in fractions:
-        pairs = [(label("all", fraction), label("none", fraction))]
-        pairs += [pair for both in comparisons(fraction).values() for pair in both.values()]
-        lines += [
-            gain_line(with_it, without, grouped[with_it], grouped[without])
-            for with_it, without in pairs
-            if with_it in grouped and without in grouped
-        ]
-    return lines
 
 
 if __name__ == "__main__":

@@ -46,12 +46,17 @@ class Runtime:
         }
 
 
-def choose_device(name: str, local_rank: int = 0) -> torch.device:
+def choose_device(name: str, local_rank: int = 0, world: int = 1) -> torch.device:
     """Return the device called `name`; "auto" takes CUDA, else MPS, else the CPU.
 
-    Raises UserError when the machine lacks the device that was asked for.
+    Several processes do without MPS: nothing sums tensors over processes there. Raises UserError
+    when the device that was asked for is absent, or cannot serve so many.
     """
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    there = {"cuda": torch.cuda.is_available()}
+    if world == 1:
+        there["mps"] = torch.backends.mps.is_available()
+    elif name == "mps":
+        raise UserError("--device mps serves one process: leave torchrun out, or use --device cpu")
     if name == "auto":
         name = next((kind for kind, found in there.items() if found), "cpu")
     elif not there.get(name, True):
@@ -73,18 +78,21 @@ def choose_precision(name: str, device: torch.device) -> str:
     if device.type == "cuda":
         fast = torch.cuda.get_device_capability(device) >= (8, 0)
     elif device.type == "cpu":
-        fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        # Older PyTorch does not tell: there, auto means fp32 on a CPU, and bf16 must be asked for.
+        units = getattr(torch.cpu, "get_capabilities", dict)()
+        fast = units.get("avx512_bf16", False) or units.get("amx_bf16", False)
     else:
         fast = False
     return "bf16" if fast else "fp32"
 
 
 @contextmanager
-def memory_errors(batch_size: int):
-    """Turn a device's or the machine's out-of-memory error into a UserError with a remedy."""
+def memory_errors(remedy: str):
+    """Turn an out-of-memory error, a device's or the machine's, into a UserError with a remedy."""
     try:
         yield
     except RuntimeError as error:
-        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+        words = str(error)  # of MPS and of the CPU, which have no exception of their own
+        if "out of memory" not in words and "allocate memory" not in words:
             raise
-        raise UserError(f"out of memory: try --batch-size {max(4, batch_size // 2)}") from error
+        raise UserError(f"out of memory: try {remedy}") from error

@@ -11,12 +11,19 @@ Source: Li et al. (2020), "PyTorch distributed: experiences on accelerating data
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from section4_transfer.devices import Runtime, choose_device, choose_precision
+from shared_utils.errors import NothingToDo
+
+# How long a process waits for the others. PyTorch's 10 or 30 minutes are too short for the first
+# one to download and decode a large data set, or to draw and write, while the others wait.
+_PATIENCE = timedelta(hours=2)
+_DONE, _FAILED = 1, 2  # how the main process may end before the others begin
 
 
 @contextmanager
@@ -29,14 +36,15 @@ def runtime(device: str, precision: str) -> Iterator[Runtime]:
         int(os.environ.get(name, default))
         for name, default in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0))
     )
-    chosen = choose_device(device, local_rank)
+    chosen = choose_device(device, local_rank, world)
     result = Runtime(chosen, choose_precision(precision, chosen), rank, world)
     if world == 1:
         yield result
         return
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
-    distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    backend = "nccl" if chosen.type == "cuda" else "gloo"
+    distributed.init_process_group(backend, timeout=_PATIENCE)
     try:
         yield result
     finally:
@@ -73,9 +81,20 @@ def share_buffers(model: nn.Module, runtime: Runtime) -> None:
 
 @contextmanager
 def main_first(runtime: Runtime) -> Iterator[None]:
-    """Let the main process through before the others: it downloads and decodes, they find it."""
+    """Let the main process through before the others: it downloads and decodes, they find it.
+
+    When it fails there, the others end too, without a word: it has told the user why.
+    """
+    status = torch.zeros(1, device=runtime.device)
     if runtime.world > 1 and not runtime.is_main:
-        distributed.barrier()
-    yield
-    if runtime.world > 1 and runtime.is_main:
-        distributed.barrier()
+        distributed.broadcast(status, 0)
+        if status:
+            raise SystemExit(0 if status == _DONE else 2)
+    try:
+        yield
+    except BaseException as error:
+        status.fill_(_DONE if isinstance(error, NothingToDo) else _FAILED)
+        raise
+    finally:
+        if runtime.world > 1 and runtime.is_main:
+            distributed.broadcast(status, 0)

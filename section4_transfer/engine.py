@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import islice
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -21,6 +22,7 @@ from section4_transfer.steps import (
     Part,
     Prepare,
     evaluate,
+    make_optimizer,
     measured_weights,
     steps_per_epoch,
     train_steps,
@@ -60,21 +62,23 @@ def fit(
 ) -> Fit:
     """Train `model` in place and leave it, in eval mode, with its best validation epoch's weights.
 
+    It comes back on the CPU and without gradients, so that a study's networks do not fill a GPU.
     `prepare(x, y, generator)` makes a batch; it gets no generator in evaluation. `groups` are the
     optimizer's parameter groups. `on_epoch` gets each row of the history, `on_estimate` the seconds
     that this training will take, once, early; both in the main process alone.
 
     Raises FloatingPointError, naming the epoch, when the loss is no longer finite, and UserError
-    when memory runs out or the batch is too small.
+    when memory runs out, or when batch or images are too few.
     """
-    recipe.check(runtime)
-    with memory_errors(recipe.batch_size):
+    recipe.check(runtime, len(train[0]))
+    with memory_errors(f"--batch-size {max(4, recipe.batch_size // 2)}"):
         model.to(runtime.device, memory_format=torch.channels_last)
         train, val = (tuple(t.to(runtime.device) for t in part) for part in (train, val))
         result, best_state = Fit(list(measured_weights(model))), None
         per_epoch = steps_per_epoch(len(train[0]), recipe)
         images = recipe.epochs * recipe.passes * len(train[0])
-        steps = train_steps(model, train, prepare, recipe, runtime, seed=seed, groups=groups)
+        optimizer = make_optimizer(model, recipe, groups)
+        steps = train_steps(model, optimizer, train, prepare, recipe, runtime, seed=seed)
         spent = 0.0
         with Progress(name, images, recipe.epochs * per_epoch, runtime, on_estimate) as progress:
             for epoch in range(1, recipe.epochs + 1):
@@ -101,8 +105,19 @@ def fit(
                     on_epoch(row)
     result.images_per_second = images / spent
     model.load_state_dict(best_state)
-    model.eval()
+    model.zero_grad(set_to_none=True)
+    model.eval().cpu()
     return result
+
+
+def right_answers(model: nn.Module, test: Part, prepare: Prepare, runtime: Runtime) -> np.ndarray:
+    """Return which samples of the test set a trained network gets right, (N,); it stays on the CPU.
+
+    The one look at the test set, when all choices are made.
+    """
+    _, correct = evaluate(model, test, prepare, runtime)
+    model.cpu()
+    return correct.numpy()
 
 
 def _epoch(

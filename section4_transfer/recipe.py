@@ -49,8 +49,13 @@ class Recipe:
     clip: float = 0.0  # the largest norm of the whole gradient; 0: any
     passes: int = 1  # over the training images in an "epoch", between two evaluations
 
-    def check(self, runtime: Runtime) -> None:
-        """Raise UserError when a process's share of a batch could be one image."""
+    def check(self, runtime: Runtime, n: int | None = None) -> None:
+        """Raise UserError when a process's share of a batch, of n images in all, could be one."""
+        if n is not None and n < 2 * runtime.world:
+            raise UserError(
+                f"{n} training images are too few for {runtime.world} processes: start at most"
+                f" {n // 2}"
+            )
         least = 4 * runtime.world
         if self.batch_size < least:
             raise UserError(
@@ -108,7 +113,7 @@ def share(text: str) -> float:
 def passes_for(fraction: float) -> int:
     """Return how often an epoch passes over a fraction of the training set.
 
-    Where images are few, an epoch would be a handful of steps and teach nothing: as many images are
-    shown as a tenth of the whole set has.
+    As many images are shown as the whole set has. Else few labels would also mean few steps, and a
+    study could not tell which of the two a network lacks.
     """
-    return max(1, round(0.1 / fraction))
+    return max(1, round(1 / fraction))

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any d
 from section4_transfer.augment import Pipeline, crop, flip
 from section4_transfer.devices import Runtime
 from section4_transfer.distributed import main_first, runtime
-from section4_transfer.engine import fit
+from section4_transfer.engine import fit, right_answers
 from section4_transfer.keeping import study_run
 from section4_transfer.models import CifarNet, check_size, initialise
 from section4_transfer.recipe import add_recipe_flags, recipe_of
@@ -27,7 +27,6 @@ from section4_transfer.results import (
     save_weights,
     table,
 )
-from section4_transfer.steps import evaluate
 from shared_utils.cli import add_shared_flags, parse_args, positive_int, start
 from shared_utils.errors import UserError
 from shared_utils.runs import RunFolder
@@ -102,8 +101,8 @@ def study(args: argparse.Namespace, data: TorchData, here: Runtime, run: RunFold
 
     pipeline = Pipeline(*data.statistics())
     for outcome in outcomes:  # all choices are made: the test set, once
-        _, correct = evaluate(outcome.model, (data.x_test, data.y_test), pipeline, here)
-        outcome.correct = correct.numpy()
+        test = data.x_test, data.y_test
+        outcome.correct = right_answers(outcome.model, test, pipeline, here)
     if run is None:
         return {}
     arms = by_arm(outcomes)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 import torch
@@ -59,8 +60,13 @@ def by_arm(outcomes: list[Outcome]) -> dict[str, list[Outcome]]:
     return arms
 
 
-def gain(arm: list[Outcome], base: list[Outcome]) -> tuple[float, float, float]:
+def gain(
+    arm: list[Outcome], base: list[Outcome], comparisons: int = 1
+) -> tuple[float, float, float]:
     """Return the difference in test accuracy, arm minus base, and its 95 % interval.
+
+    With so many `comparisons` each interval has a level of 1 - 0.05 / comparisons: then all of them
+    are right at once with 95 % (Bonferroni's inequality).
 
     Outcomes of equal seeds are compared on the same test images. One seed: the interval of a paired
     difference of proportions, (b - c) / n, with 1/2 added to each of the four counts (Agresti and
@@ -75,10 +81,11 @@ def gain(arm: list[Outcome], base: list[Outcome]) -> tuple[float, float, float]:
     if not pairs:
         return (float("nan"),) * 3
     differences = np.array([a.mean() - b.mean() for a, b in pairs])
+    level = 1 - 0.025 / comparisons
     if len(pairs) > 1:
         from scipy.stats import t
 
-        half = t.ppf(0.975, len(pairs) - 1) * differences.std(ddof=1) / np.sqrt(len(pairs))
+        half = t.ppf(level, len(pairs) - 1) * differences.std(ddof=1) / np.sqrt(len(pairs))
         middle = differences.mean()
     else:
         ours, theirs = pairs[0]
@@ -86,13 +93,15 @@ def gain(arm: list[Outcome], base: list[Outcome]) -> tuple[float, float, float]:
         only_ours, only_theirs = (ours & ~theirs).sum() + 0.5, (~ours & theirs).sum() + 0.5
         middle = (only_ours - only_theirs) / n
         variance = (only_ours + only_theirs) / n - middle**2
-        half = 1.959964 * np.sqrt(variance / n)
+        half = NormalDist().inv_cdf(level) * np.sqrt(variance / n)
     return float(differences.mean()), float(middle - half), float(middle + half)
 
 
-def gain_line(name: str, base_name: str, arm: list[Outcome], base: list[Outcome]) -> str:
+def gain_line(
+    name: str, base_name: str, arm: list[Outcome], base: list[Outcome], comparisons: int = 1
+) -> str:
     """Return a sentence on the difference of two arms and on what it can be trusted for."""
-    difference, low, high = gain(arm, base)
+    difference, low, high = gain(arm, base, comparisons)
     if np.isnan(difference):
         return f"{name} and {base_name}: no seed trained both to the end"
     seeds = len({o.seed for o in arm} & {o.seed for o in base})

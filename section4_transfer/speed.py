@@ -23,8 +23,9 @@ from section4_transfer.distributed import runtime
 from section4_transfer.keeping import study_run
 from section4_transfer.models import CifarNet, initialise
 from section4_transfer.recipe import Recipe, add_recipe_flags, recipe_of
-from section4_transfer.steps import Part, train_steps
+from section4_transfer.steps import Part, make_optimizer, train_steps
 from shared_utils.cli import add_shared_flags, parse_args, positive_int, start
+from shared_utils.errors import UserError
 from shared_utils.torch_data import IMAGE_DATASETS, generator, load_torch_data
 
 HERE = Path(__file__).resolve().parent
@@ -57,19 +58,23 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> dict:
     """Measure every loop in turn, print and write the medians, return the summary."""
     args = parse_args(build_parser(), argv, QUICK)
-    data = load_torch_data(args.dataset, args.data_dir)
     with runtime(args.device, args.precision) as here:
+        if here.world > 1:
+            raise UserError("this measures one process: start it with python, not with torchrun")
+        data = load_torch_data(args.dataset, args.data_dir)
         n = min(len(data.x_train), args.batch_size)
         batch = data.x_train[:n].to(here.device), data.y_train[:n].to(here.device)
         plain = Runtime(here.device, "fp32")
         pipeline = Pipeline(*data.statistics())
         recipe = recipe_of(args, epochs=_WARM_UP + args.steps)  # a batch is an epoch
         loops = {
-            "bare, fp32, contiguous": lambda: bare(batch, pipeline, recipe, plain, False),
-            f"bare, {here.precision}, channels last": lambda: bare(
-                batch, pipeline, recipe, here, True
+            "bare, fp32, contiguous": lambda: bare(
+                batch, pipeline, recipe, plain, args.seed, torch.contiguous_format
             ),
-            "engine": lambda: engine(batch, pipeline, recipe, here),
+            f"bare, {here.precision}, channels last": lambda: bare(
+                batch, pipeline, recipe, here, args.seed, torch.channels_last
+            ),
+            "engine": lambda: engine(batch, pipeline, recipe, here, args.seed),
         }
         speeds = {name: [] for name in loops}
         for _ in range(args.rounds):
@@ -98,10 +103,16 @@ def seconds(steps, here: Runtime) -> float:
     return time.perf_counter() - clock
 
 
-def bare(batch: Part, pipeline: Pipeline, recipe: Recipe, here: Runtime, channels_last: bool):
+def bare(
+    batch: Part,
+    pipeline: Pipeline,
+    recipe: Recipe,
+    here: Runtime,
+    seed: int,
+    layout: torch.memory_format,
+):
     """Train with nothing but PyTorch; yield after each step."""
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    model = initialise(CifarNet(20), generator(0, "init"))
+    model = initialise(CifarNet(20), generator(seed, "init"))
     model.to(here.device, memory_format=layout)
     optimizer = torch.optim.SGD(
         model.parameters(), recipe.lr, 0.9, weight_decay=recipe.weight_decay, nesterov=True
@@ -117,12 +128,13 @@ def bare(batch: Part, pipeline: Pipeline, recipe: Recipe, here: Runtime, channel
         yield
 
 
-def engine(batch: Part, pipeline: Pipeline, recipe: Recipe, here: Runtime):
+def engine(batch: Part, pipeline: Pipeline, recipe: Recipe, here: Runtime, seed: int):
     """Train as the studies do; yield after each step."""
-    model = initialise(CifarNet(20), generator(0, "init"))
+    model = initialise(CifarNet(20), generator(seed, "init"))
     model.to(here.device, memory_format=torch.channels_last)
     total = torch.zeros(3, device=here.device)
-    for sums, _, _ in train_steps(model, batch, pipeline, recipe, here, seed=0):
+    optimizer = make_optimizer(model, recipe)
+    for sums, _, _ in train_steps(model, optimizer, batch, pipeline, recipe, here, seed=seed):
         total += sums
         yield
 

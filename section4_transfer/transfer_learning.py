@@ -11,9 +11,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
 
+from torch import Tensor
+
 from section4_transfer.augment import Pipeline, crop, flip
 from section4_transfer.devices import Runtime
 from section4_transfer.distributed import main_first, runtime
+from section4_transfer.engine import right_answers
 from section4_transfer.keeping import study_run
 from section4_transfer.models import check_size, resnet18
 from section4_transfer.pretrained import Start, find_start
@@ -28,7 +31,6 @@ from section4_transfer.results import (
     save_weights,
     table,
 )
-from section4_transfer.steps import evaluate
 from section4_transfer.transfer import (
     ARMS,
     LEARNING_RATES,
@@ -130,9 +132,10 @@ def study(
     run: RunFolder | None,
 ) -> dict:
     """Run the study in this process; only the main one writes, draws and returns a summary."""
+    shares = {fraction: data.fraction(fraction) for fraction in args.fractions}
     outcomes, starts = [], {}
     for seed in range(args.seed, args.seed + args.seeds):
-        starts[seed] = train_seed(args, data, begin, here, seed, run, outcomes)
+        starts[seed] = train_seed(args, data, shares, begin, here, seed, run, outcomes)
     if not outcomes:
         raise UserError("every network diverged: try a smaller --lr")
 
@@ -140,8 +143,8 @@ def study(
         scratch = outcome.arm.startswith("scratch")
         statistics = data.statistics() if scratch else starts[outcome.seed].statistics(data)
         pipeline = Pipeline(*statistics, size=args.resize)
-        _, correct = evaluate(outcome.model, (data.x_test, data.y_test), pipeline, here)
-        outcome.correct = correct.numpy()
+        test = data.x_test, data.y_test
+        outcome.correct = right_answers(outcome.model, test, pipeline, here)
     if run is None:
         return {}
     arms, first = by_arm(outcomes), starts[args.seed]
@@ -157,7 +160,7 @@ def study(
 
     from section4_transfer import plots_transfer  # only now: Matplotlib takes a second to import
 
-    sizes = {fraction: len(data.fraction(fraction)) for fraction in args.fractions}
+    sizes = {fraction: len(kept) for fraction, kept in shares.items()}
     plots_transfer.draw_all(run.path, arms, sizes, first, data.title)
     print(f"\nweights, metrics and figures: {run.path}")
     plots_transfer.show_figures(args.no_show)
@@ -167,6 +170,7 @@ def study(
 def train_seed(
     args: argparse.Namespace,
     data: TorchData,
+    shares: dict[float, Tensor],
     begin: Start | None,
     here: Runtime,
     seed: int,
@@ -207,8 +211,7 @@ def train_seed(
         if run is not None and seed == args.seed:
             save_weights(run.path / "rotation.pt", begin.state)
     cached = frozen_features(setting, begin)
-    for fraction in args.fractions:
-        kept = data.fraction(fraction)
+    for fraction, kept in shares.items():
         for arm in ARMS:
             name = f"{arm} {100 * fraction:g}%"
             rate, passes = args.lr or LEARNING_RATES[arm], passes_for(fraction)

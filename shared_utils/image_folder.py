@@ -17,6 +17,7 @@ import numpy as np
 from shared_utils.errors import UserError
 from shared_utils.files import write_atomically
 
+_VERSION = 2  # of what `decode` makes of a file: arrays of an earlier version are made anew
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 _LAYOUT = "expected <folder>/<class>/<image>, with two classes or more"
 
@@ -58,15 +59,26 @@ def read_class_folder(
 def decode(path: Path, size: int) -> np.ndarray:
     """Return the middle square of the image at `path`, scaled to (3, size, size), RGB, uint8.
 
-    Raises UserError, naming the file, when it is missing or no readable image.
+    The image is turned as its camera says (EXIF); 16-bit greys are scaled. Raises UserError, naming
+    the file, when it is missing, no readable image, or has pixels of an unknown range.
     """
     from PIL import Image, ImageOps
 
     try:
         with Image.open(path) as image:
-            rgb = image.convert("RGB")
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode.startswith("I;16"):  # `convert` would clip all above 255 to white
+                upright = Image.fromarray((np.asarray(upright) // 256).astype(np.uint8))
+            if upright.mode in ("I", "F"):
+                raise UserError(
+                    f"{path} has pixels of 32 bits (mode {upright.mode}), whose range nothing"
+                    " tells: save it with 8 or 16 bits"
+                )
+            rgb = upright.convert("RGB")
             if rgb.size != (size, size):
                 rgb = ImageOps.fit(rgb, (size, size), Image.Resampling.BILINEAR)
+    except UserError:
+        raise
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist: put it back, or remove the link to it") from error
     except Exception as error:  # a damaged image can raise nearly anything
@@ -84,7 +96,7 @@ def _decode_all(paths: list[Path], size: int) -> np.ndarray:
 
 
 def _listing_digest(folder: Path, paths: list[Path], size: int) -> str:
-    digest = hashlib.sha256(str(size).encode())
+    digest = hashlib.sha256(f"{_VERSION} {size}".encode())
     for path in paths:
         try:
             about = path.stat()

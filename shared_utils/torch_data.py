@@ -81,7 +81,7 @@ class TorchData:
     def fraction(self, share: float) -> Tensor:
         """Return the indices of `share` of the training part, stratified, one a class at least."""
         keep = max(len(self.classes), round(share * len(self.y_train)))
-        return torch.from_numpy(_stratified(self.y_train.numpy(), keep)[0])
+        return torch.from_numpy(_some(self.y_train.numpy(), keep, len(self.classes)))
 
 
 def load_torch_data(
@@ -116,9 +116,7 @@ def load_torch_data(
     if limit is not None and limit < len(kept):
         if limit < len(classes):
             raise UserError(f"--limit must be at least {len(classes)}, one image per class")
-        # Fewer images than classes cannot be left out in proportion; their order is random by now.
-        few = len(kept) - limit < len(classes)
-        kept = kept[:limit] if few else kept[_stratified(y[kept], limit)[0]]
+        kept = kept[_some(y[kept], limit, len(classes))]
     arrays = [x[kept], y[kept], x[held_out], y[held_out], *test]
     digest = hashlib.sha256()
     for array in arrays:
@@ -187,6 +185,15 @@ def _photo_digits() -> tuple:
     test, train = _stratified(y, 360)
     classes = tuple(map(str, range(10)))
     return "scikit-learn", classes, (x[train], y[train]), (x[test], y[test])
+
+
+def _some(y: np.ndarray, keep: int, classes: int) -> np.ndarray:
+    """Return the indices of `keep` samples, stratified; the samples are in random order already.
+
+    Fewer samples than classes cannot be left out in proportion: then they are the last ones.
+    """
+    few = len(y) - keep < classes
+    return np.arange(min(keep, len(y))) if few else _stratified(y, keep)[0]
 
 
 def _stratified(y: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarray]:

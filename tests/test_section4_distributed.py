@@ -3,14 +3,18 @@ import socket
 import subprocess
 import sys
 
+import pytest
 import torch
 from section4_helpers import CPU, ROOT, TinyNet, as_float, tiny_part
+from torch import distributed
 
-from section4_transfer.distributed import runtime
+from section4_transfer.devices import Runtime
+from section4_transfer.distributed import main_first, runtime
 from section4_transfer.engine import fit
 from section4_transfer.models import initialise
 from section4_transfer.recipe import Recipe
-from section4_transfer.steps import evaluate, train_steps
+from section4_transfer.steps import evaluate, make_optimizer, train_steps
+from shared_utils.errors import NothingToDo, UserError
 from shared_utils.torch_data import generator
 
 PROGRAM = """
@@ -29,7 +33,8 @@ def trained(here):
     """One step's gradients, a short training and an evaluation, of 23 images: unequal shares."""
     train, val = tiny_part(23), tiny_part(11, seed=1)
     model = initialise(TinyNet(), generator(0, "init"))
-    next(train_steps(model, train, as_float, Recipe(1, 23, 0.1), here, seed=0))
+    recipe = Recipe(1, 23, 0.1)
+    next(train_steps(model, make_optimizer(model, recipe), train, as_float, recipe, here, seed=0))
     gradients = [p.grad.clone() for p in model.parameters()]
     model = initialise(TinyNet(), generator(0, "init"))
     result = fit(model, train, val, as_float, Recipe(2, 9, 0.1), here, seed=0)
@@ -43,7 +48,28 @@ def trained(here):
     }
 
 
-def test_two_processes_take_the_steps_of_one_on_the_joined_batch(tmp_path):
+# The first process fails before the others begin, and then takes long to end.
+FAILING = """
+import sys
+sys.path[:0] = [{root!r}]
+from section4_transfer.distributed import main_first, runtime
+from shared_utils.cli import start
+from shared_utils.errors import UserError
+def main():
+    with runtime("cpu", "fp32") as here:
+        try:
+            with main_first(here):
+                if here.is_main:
+                    raise UserError("no data")
+                print("began")
+        finally:
+            if here.is_main:
+                sys.stdin.read()
+start(main)
+"""
+
+
+def two_processes(program, **options):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -57,8 +83,56 @@ def test_two_processes_take_the_steps_of_one_on_the_joined_batch(tmp_path):
             "MASTER_PORT": port,
             "OMP_NUM_THREADS": "1",
         }
-        program = PROGRAM.format(root=str(ROOT), out=str(tmp_path))
-        processes.append(subprocess.Popen([sys.executable, "-c", program], env=environment))
+        command = [sys.executable, "-c", program]
+        processes.append(subprocess.Popen(command, env=environment, **options))
+    return processes
+
+
+def test_when_the_first_process_fails_the_others_end_too_without_a_word():
+    pipes = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")}
+    first, second = two_processes(FAILING.format(root=str(ROOT)), text=True, **pipes)
+    try:
+        assert second.communicate(timeout=60) == ("", "") and second.returncode == 2
+        assert first.poll() is None
+        _, errors = first.communicate("", timeout=60)
+        assert first.returncode == 2 and errors.strip() == "error: no data"
+    finally:
+        first.kill()
+        second.kill()
+
+
+def test_the_main_process_tells_how_it_went_and_the_others_follow(monkeypatch):
+    told = []
+    monkeypatch.setattr(distributed, "broadcast", lambda status, source: told.append(status.item()))
+    main, other = (Runtime(torch.device("cpu"), "fp32", rank, 2) for rank in (0, 1))
+    with main_first(main):
+        assert told == []
+    for error in (UserError("x"), NothingToDo("x"), KeyboardInterrupt()):
+        with pytest.raises(type(error)), main_first(main):
+            raise error
+    assert told[0] == 0 and told[1] == told[3] != told[2] and 0 not in told[1:]
+    for said, status in zip(told, (None, 2, 0, 2), strict=True):
+        monkeypatch.setattr(distributed, "broadcast", lambda it, source, said=said: it.fill_(said))
+        entered = False
+        try:
+            with main_first(other):
+                entered = True
+        except SystemExit as end:
+            assert end.code == status
+        assert entered == (status is None)
+
+
+def test_processes_wait_long_enough_for_a_download(monkeypatch):
+    told = {}
+    monkeypatch.setattr(distributed, "init_process_group", lambda *args, **kw: told.update(kw))
+    monkeypatch.setattr(distributed, "destroy_process_group", lambda: None)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with runtime("cpu", "fp32"):
+        assert told["timeout"].total_seconds() >= 3600
+
+
+def test_two_processes_take_the_steps_of_one_on_the_joined_batch(tmp_path):
+    processes = two_processes(PROGRAM.format(root=str(ROOT), out=str(tmp_path)))
     expected = trained(CPU)
     assert [process.wait(60) for process in processes] == [0, 0]
     for rank in range(2):

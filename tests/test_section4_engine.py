@@ -1,17 +1,19 @@
 import copy
 import math
+import re
+from itertools import islice
 
 import pytest
 import torch
-from section4_helpers import CPU, TinyNet, as_float, tiny_part
+from section4_helpers import CPU, ROOT, TinyNet, as_float, tiny_part
 from torch.nn import functional as F
 
-from section4_transfer import devices
+from section4_transfer import devices, steps
 from section4_transfer.devices import choose_device, choose_precision, memory_errors
-from section4_transfer.engine import fit
+from section4_transfer.engine import fit, right_answers
 from section4_transfer.models import CifarNet, initialise
 from section4_transfer.recipe import SCHEDULES, Recipe, passes_for
-from section4_transfer.steps import evaluate, features, train_steps
+from section4_transfer.steps import evaluate, features, make_optimizer, train_steps
 from shared_utils.errors import UserError
 from shared_utils.seed import stream
 from shared_utils.torch_data import batches, generator
@@ -40,13 +42,64 @@ def test_training_is_the_loop_that_one_writes_by_hand():
             right = (logits.argmax(1) == y[batch]).sum().item()
             expected.append(([loss.item() * len(batch), right, len(batch)], norms, len(batch)))
             step += 1
-    steps = list(train_steps(model, (x, y), as_float, recipe, CPU, seed=5))
-    for (sums, norms, size), (sums_, norms_, size_) in zip(steps, expected, strict=True):
+    ours = make_optimizer(model, recipe)
+    found = list(train_steps(model, ours, (x, y), as_float, recipe, CPU, seed=5))
+    for (sums, norms, size), (sums_, norms_, size_) in zip(found, expected, strict=True):
         assert sums.tolist() == pytest.approx(sums_, rel=1e-5)
         assert norms.tolist() == pytest.approx(norms_, rel=1e-5)
         assert size == size_
     for ours, theirs in zip(model.parameters(), oracle.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+def noisy(x, y, draws):
+    return x.float() / 255 + torch.rand(len(x), 1, 1, 1, generator=draws), y
+
+
+@pytest.mark.parametrize("first", [1, 4, 5])
+def test_a_training_that_is_continued_ends_with_the_bytes_of_one_that_never_paused(first):
+    recipe, part = Recipe(3, 8, 0.1, passes=2), tiny_part(20)  # 3 steps a pass, 18 in all
+
+    def begin():
+        model = initialise(CifarNet(8, 3), generator(0, "init"))
+        return model, make_optimizer(model, recipe)
+
+    def go_on(model, optimizer, first_step, count=None):
+        loop = train_steps(
+            model, optimizer, part, noisy, recipe, CPU, seed=3, first_step=first_step
+        )
+        return [sums.tolist() for sums, _, _ in islice(loop, count)]
+
+    model, optimizer = begin()
+    whole = go_on(model, optimizer, 0)
+    paused, its_optimizer = begin()
+    go_on(paused, its_optimizer, 0, first)
+    later, later_optimizer = begin()
+    later.load_state_dict(copy.deepcopy(paused.state_dict()))
+    later_optimizer.load_state_dict(copy.deepcopy(its_optimizer.state_dict()))
+    assert len(whole) == 18 and go_on(later, later_optimizer, first) == whole[first:]
+    for ours, theirs in zip(later.state_dict().values(), model.state_dict().values(), strict=True):
+        assert ours.numpy().tobytes() == theirs.numpy().tobytes()
+
+
+def test_what_a_step_draws_depends_on_the_seed_and_the_step_alone():
+    def draws_of(recipe, seed):
+        drawn = []
+
+        def greedy(x, y, draws):
+            drawn.append(torch.rand(len(drawn) % 3 + 1, generator=draws)[0].item())
+            return x.float() / 255, y
+
+        model = TinyNet()
+        loop = train_steps(
+            model, make_optimizer(model, recipe), tiny_part(20), greedy, recipe, CPU, seed=seed
+        )
+        list(loop)
+        return drawn
+
+    drawn = draws_of(Recipe(2, 8, 0.1), 0)
+    assert len(set(drawn)) == 6 and draws_of(Recipe(1, 4, 0.1), 0) == drawn[:5]
+    assert not set(draws_of(Recipe(2, 8, 0.1), 1)) & set(drawn)
 
 
 def test_fit_counts_every_sample_and_keeps_the_best_epoch():
@@ -81,7 +134,9 @@ def test_batch_norm_learns_in_training_and_is_fixed_in_evaluation():
     model.bn.register_forward_hook(lambda module, inputs, out: modes.append(module.training))
     result = fit(model, train, val, as_float, recipe, CPU, seed=0)
     assert modes == [True, True, True, False] * 2
-    steps = [norms for _, norms, _ in train_steps(oracle, train, as_float, recipe, CPU, seed=0)]
+    optimizer = make_optimizer(oracle, recipe)
+    loop = train_steps(oracle, optimizer, train, as_float, recipe, CPU, seed=0)
+    steps = [norms for _, norms, _ in loop]
     # The oracle sees no evaluation between its epochs: a network that did must be the same.
     for epoch, mean in enumerate(result.gradient_norms):
         expected = torch.stack(steps[3 * epoch : 3 * epoch + 3]).mean(0)
@@ -153,7 +208,9 @@ def test_parameter_groups_keep_the_ratio_of_their_rates():
         {"params": list(model.conv.parameters()), "lr": 0.0},
         {"params": list(model.fc.parameters())},
     ]
-    list(train_steps(model, tiny_part(9), as_float, Recipe(1, 9, 0.1), CPU, seed=0, groups=groups))
+    recipe = Recipe(1, 9, 0.1)
+    optimizer = make_optimizer(model, recipe, groups)
+    list(train_steps(model, optimizer, tiny_part(9), as_float, recipe, CPU, seed=0))
     assert torch.equal(model.conv.weight, start["conv.weight"])
     assert not torch.equal(model.fc.weight, start["fc.weight"])
 
@@ -171,8 +228,15 @@ def test_schedules_pass_through_their_points(name, points):
         assert SCHEDULES[name](progress) == pytest.approx(factor, abs=1e-12)
 
 
-def test_few_images_are_passed_over_more_often():
-    assert [passes_for(f) for f in (0.01, 0.05, 0.1, 0.5, 1.0)] == [10, 2, 1, 1, 1]
+def test_every_fraction_is_shown_as_many_images():
+    assert [passes_for(f) for f in (0.01, 0.05, 0.1, 0.3, 0.5, 0.8, 1.0)] == [
+        100, 20, 10, 3, 2, 1, 1,
+    ]  # fmt: skip
+    steps_of = [
+        steps.steps_per_epoch(round(45000 * f), Recipe(1, 64, 0.1, passes=passes_for(f)))
+        for f in (0.01, 0.1, 1.0)
+    ]
+    assert steps_of == [800, 710, 704]  # the rest is what batches are rounded up to
 
 
 def test_an_absent_device_and_a_tiny_batch_are_the_users_to_mend(monkeypatch):
@@ -186,12 +250,73 @@ def test_an_absent_device_and_a_tiny_batch_are_the_users_to_mend(monkeypatch):
         fit(TinyNet(), tiny_part(9), tiny_part(9), as_float, Recipe(1, 3, 0.1), CPU, seed=0)
 
 
-@pytest.mark.parametrize(("units", "precision"), [(True, "bf16"), (False, "fp32")])
-def test_the_cpu_gets_bf16_only_where_it_has_units(monkeypatch, units, precision):
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: units)
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
-    assert choose_precision("auto", torch.device("cpu")) == precision
-    assert choose_precision("fp32", torch.device("cpu")) == "fp32"
+@pytest.mark.parametrize("unit", ["avx512_bf16", "amx_bf16"])
+def test_the_cpu_gets_bf16_only_where_it_has_units(monkeypatch, unit):
+    cpu = torch.device("cpu")
+    for there, precision in ((True, "bf16"), (False, "fp32")):
+        has = {unit: there}
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda has=has: has, raising=False)
+        assert choose_precision("auto", cpu) == precision
+        assert choose_precision("fp32", cpu) == "fp32"
+    monkeypatch.delattr(torch.cpu, "get_capabilities")  # an older PyTorch
+    assert choose_precision("auto", cpu) == "fp32"
+
+
+def test_several_processes_do_without_mps(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert choose_device("auto") == choose_device("mps") == torch.device("mps")
+    assert choose_device("auto", 1, 2) == torch.device("cpu")
+    with pytest.raises(UserError, match="leave torchrun out"):
+        choose_device("mps", 1, 2)
+
+
+def test_a_trained_network_leaves_the_device_and_its_gradients_behind():
+    moves = []
+
+    class Moving(TinyNet):
+        def to(self, device, **options):
+            moves.append(device.type)
+            return super().to(device, **options)
+
+        def cpu(self):
+            moves.append("back")
+            return super().cpu()
+
+    model, part = Moving(), tiny_part(9)
+    fit(model, part, part, as_float, Recipe(1, 9, 0.1), CPU, seed=0)
+    assert moves[0] == "cpu" and moves[-1] == "back"
+    assert all(p.grad is None for p in model.parameters())
+    moves.clear()
+    right = right_answers(model, part, as_float, CPU)
+    assert moves == ["cpu", "back"]
+    assert right.tolist() == (model(part[0].float() / 255).argmax(1) == part[1]).tolist()
+
+
+def test_no_process_evaluates_nothing_and_too_few_images_are_refused(monkeypatch):
+    """Of 251 images the last batch holds one: three of four processes have no share in it."""
+    monkeypatch.setattr(steps, "sum_over_processes", lambda values, runtime: values)
+    monkeypatch.setattr(steps, "share_buffers", lambda model, runtime: None)
+    seen = []
+
+    def counted(x, y, draws):
+        seen.append(len(x))
+        return as_float(x, y, draws)
+
+    for rank in range(4):
+        here = devices.Runtime(torch.device("cpu"), "fp32", rank, 4)
+        evaluate(TinyNet(), tiny_part(251), counted, here)
+        features(TinyNet(), tiny_part(251)[0], counted, here)
+    assert min(seen) == 1 and sum(seen) == 2 * 251
+    recipe = Recipe(1, 16, 0.1)
+    with pytest.raises(UserError, match=r"7 training images are too few for 4 .* at most 3"):
+        recipe.check(here, 7)
+    recipe.check(here, 8)
+
+
+def test_no_private_function_of_pytorch_is_used():
+    for path in (ROOT / "section4_transfer").glob("*.py"):
+        assert not re.search(r"torch(\.\w+)*\._[a-z]", path.read_text()), path.name
 
 
 def test_bf16_runs_the_forward_pass_in_bf16_and_keeps_the_weights_in_float32():
@@ -205,9 +330,31 @@ def test_bf16_runs_the_forward_pass_in_bf16_and_keeps_the_weights_in_float32():
 
 
 def test_running_out_of_memory_names_the_batch_size_to_try():
-    with pytest.raises(UserError, match="--batch-size 32"), memory_errors(64):
-        raise torch.OutOfMemoryError("CUDA out of memory")
-    with pytest.raises(UserError, match="--batch-size 4"), memory_errors(6):
+    for words in ("CUDA out of memory. Tried to", "MPS backend out of memory (MPS allocated"):
+        with pytest.raises(UserError, match="out of memory: try less"), memory_errors("less"):
+            raise RuntimeError(words)
+    with pytest.raises(UserError, match="try less"), memory_errors("less"):
         torch.empty(2**60)
-    with pytest.raises(RuntimeError, match="shape"), memory_errors(6):
+    with pytest.raises(RuntimeError, match="shape"), memory_errors("less"):
         raise RuntimeError("shape mismatch")
+
+
+@pytest.mark.parametrize(("batch_size", "try_"), [(64, 32), (6, 4)])
+def test_the_remedy_fits_what_ran_out_of_memory(batch_size, try_):
+    def hungry(in_training):
+        def prepare(x, y, draws):
+            if in_training == (draws is not None):
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return as_float(x, y, draws)
+
+        return prepare
+
+    part, recipe = tiny_part(9), Recipe(1, batch_size, 0.1)
+    with pytest.raises(UserError, match=f"--batch-size {try_}"):
+        fit(TinyNet(), part, part, hungry(True), recipe, CPU, seed=0)
+    with pytest.raises(UserError, match="smaller --resize"):
+        fit(TinyNet(), part, part, hungry(False), recipe, CPU, seed=0)
+    with pytest.raises(UserError, match="smaller --resize"):
+        right_answers(TinyNet(), part, hungry(False), CPU)
+    with pytest.raises(UserError, match="smaller --resize"):
+        features(TinyNet(), part[0], hungry(False), CPU)

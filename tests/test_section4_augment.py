@@ -100,6 +100,15 @@ def test_mixup_mixes_images_and_labels_alike():
     assert ((shares > 0.01) & (shares < 0.99)).any(1).sum() > 10
 
 
+def test_mixups_weights_are_drawn_from_beta():
+    from scipy.stats import kstest
+
+    zeros, labels = torch.zeros(4000, 3, 1, 1), torch.arange(4000) % 2
+    _, shares = augment.mixup(2)(zeros, labels, generator(0, "draws"))
+    w = shares[:, 0][(shares > 0).all(1)]  # of pairs with unlike labels; symmetric about 1/2
+    assert len(w) > 1500 and kstest(w.numpy(), "beta", (0.2, 0.2)).pvalue > 0.01
+
+
 def test_pipeline_standardises_by_channel_and_resizes_like_torchvision():
     images = torch.randint(256, (3, 3, 8, 8), generator=generator(0, "x"), dtype=torch.uint8)
     mean, std = torch.tensor([0.1, 0.2, 0.3]), torch.tensor([0.5, 0.6, 0.7])

@@ -133,6 +133,40 @@ def test_the_cache_follows_the_folder(tmp_path):
     assert len(list(tmp_path.iterdir())) == 2  # no temporary file is left
 
 
+def test_photographs_stand_as_the_camera_says(tmp_path):
+    pixels = RNG.integers(256, size=(8, 8, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held upright: turn a quarter clockwise
+    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
+    turned = image_folder.decode(tmp_path / "turned.png", 8)
+    assert np.array_equal(turned, np.rot90(pixels, -1).transpose(2, 0, 1))
+
+
+def test_arrays_of_an_earlier_decoding_are_not_used(tmp_path, monkeypatch):
+    for name in ("a", "b"):
+        picture(tmp_path / "in" / name / "0.png")
+    cache, decoded = tmp_path / "cache.npz", []
+    read_class_folder(tmp_path / "in", 32, cache)
+    monkeypatch.setattr(image_folder, "_VERSION", image_folder._VERSION + 1)
+    monkeypatch.setattr(
+        image_folder, "decode", lambda path, size: decoded.append(path) or np.zeros((3, size, size))
+    )
+    read_class_folder(tmp_path / "in", 32, cache)
+    assert len(decoded) == 2
+
+
+def test_16_bit_greys_are_scaled_and_32_bit_ones_refused_by_name(tmp_path):
+    gray = np.arange(64, dtype=np.uint16).reshape(8, 8) * 1000
+    for name in ("gray.png", "gray.tif"):
+        Image.fromarray(gray).save(tmp_path / name)
+        found = image_folder.decode(tmp_path / name, 8)
+        assert np.array_equal(found, np.stack([gray // 256] * 3))
+    for mode, dtype in (("F", np.float32), ("I", np.int32)):
+        Image.fromarray(gray.astype(dtype)).save(tmp_path / f"{mode}.tif")
+        with pytest.raises(UserError, match=rf"{mode}.tif has pixels of 32 bits \(mode {mode}\)"):
+            image_folder.decode(tmp_path / f"{mode}.tif", 8)
+
+
 def test_unusable_folders_are_one_line_that_names_the_path(tree):
     def fails(match, dataset="folder", data_dir=tree):
         with pytest.raises(UserError, match=match) as caught:
@@ -192,6 +226,14 @@ def test_photo_digits_are_digits_before_photographs():
     torch.testing.assert_close(std, pixels.std((0, 2, 3), correction=0).float())
     with pytest.raises(UserError, match="one image per class"):
         load_torch_data("photo-digits", "unused", limit=9)
+
+
+def test_a_share_of_nearly_all_images_works():
+    data = load_torch_data("photo-digits", "unused", limit=50)
+    for keep in range(10, 51):
+        indices = data.fraction(keep / 50)
+        assert len(indices) == len(indices.unique()) == keep
+    assert data.y_train[data.fraction(0.82)].bincount().min() >= 3
 
 
 def test_without_network_auto_falls_back_loudly_and_cifar10_does_not(tmp_path, monkeypatch):

@@ -4,7 +4,13 @@ import torch
 from section4_helpers import TinyNet
 from torch import nn
 
-from section4_transfer import plots_depth, pretrained
+from section4_transfer import augmentation_study, plots_depth, pretrained
+from section4_transfer.augmentation_gains import (
+    conclude,
+    find_gains,
+    label,
+    number_of_comparisons,
+)
 from section4_transfer.engine import Fit
 from section4_transfer.models import CifarNet, resnet18
 from section4_transfer.pretrained import Start, file_state, find_start, load_backbone
@@ -38,6 +44,36 @@ def test_a_paired_gain_has_the_interval_of_agresti_and_min():
     line = gain_line("a", "b", [outcome("a", 0, ours)], [outcome("b", 0, theirs)])
     assert "+20.00 points" in line and ": a difference (of these two networks, one seed)" in line
     assert "chance" in gain_line("a", "b", [outcome("a", 0, ours)], [outcome("b", 0, ours)])
+
+
+def test_many_comparisons_widen_each_interval_until_all_hold_together():
+    from scipy.stats import norm, t
+
+    rng = np.random.default_rng(0)
+    ours, theirs = (
+        [outcome(arm, seed, rng.random(50) < share) for seed in range(3)]
+        for arm, share in (("a", 0.7), ("b", 0.5))
+    )
+    for seeds, quantile in ((1, norm.ppf), (3, lambda p: t.ppf(p, 2))):
+        _, low, high = gain(ours[:seeds], theirs[:seeds])
+        _, low_15, high_15 = gain(ours[:seeds], theirs[:seeds], 15)
+        widened = quantile(1 - 0.05 / 15 / 2) / quantile(0.975)
+        assert (high_15 - low_15) / (high - low) == pytest.approx(widened, rel=1e-6)
+        assert high_15 + low_15 == pytest.approx(high + low)
+
+
+def test_the_augmentation_study_widens_every_interval_that_it_reports():
+    rng = np.random.default_rng(0)
+    grouped = {
+        label(arm, fraction): [outcome(arm, 0, rng.random(90) < 0.5)]
+        for arm in augmentation_study.arms()
+        for fraction in (0.1, 1)
+    }
+    lines = conclude(grouped, [0.1, 1])
+    assert len(lines) - 1 == number_of_comparisons([0.1, 1]) == 30 and "all 30" in lines[0]
+    arms = grouped["crop 10%"], grouped["none 10%"]
+    assert gain_line("crop 10%", "none 10%", *arms, 30) in lines
+    assert find_gains(grouped, [0.1, 1])["0.1"]["crop"]["alone"] == gain(*arms, 30)
 
 
 def test_over_seeds_the_interval_is_students_and_only_shared_seeds_count():

@@ -2,11 +2,25 @@ import json
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import pytest
-from section4_helpers import ROOT, run_script
+import torch
+from section4_helpers import CPU, ROOT, run_script
+from torch import nn
+from torch.nn import functional as F
 
-from section4_transfer import augmentation_study, resnet_vs_plain, transfer_learning
+from section4_transfer import (
+    augmentation_study,
+    resnet_vs_plain,
+    speed,
+    transfer,
+    transfer_learning,
+)
+from section4_transfer.devices import Runtime
+from section4_transfer.pretrained import Start
+from shared_utils.errors import UserError
+from shared_utils.torch_data import TorchData, load_torch_data
 
 TINY = ["--dataset", "photo-digits", "--limit", "40", "--epochs", "1", "--batch-size", "20"]
 TINY += ["--device", "cpu", "--no-show"]
@@ -32,7 +46,8 @@ def test_resnet_vs_plain_writes_every_output(tmp_path, capsys):
     assert (folder / "metrics.csv").read_bytes() == first
 
 
-def test_transfer_learning_writes_every_output(tmp_path):
+def test_transfer_learning_writes_every_output(tmp_path, monkeypatch):
+    monkeypatch.setattr(transfer, "HEAD_STEPS", 20)
     flags = ["--weights", "rotation", "--pretrain-epochs", "1", "--resize", "32"]
     flags += ["--fractions", "0.5", "--runs-dir", str(tmp_path), *TINY]
     summary = transfer_learning.main(flags)
@@ -51,6 +66,69 @@ def test_augmentation_study_writes_every_output(tmp_path):
     assert len(summary["runs"]) == 2 * 16 and len(summary["gains"]["0.5"]) == 7
     assert set(summary["gains"]["1"]["crop"]) == {"alone", "beside all others"}
     assert len(figures(tmp_path / "augmentation")) == 5
+
+
+def test_the_frozen_head_is_trained_to_the_end_of_its_convex_problem():
+    """The optimum is L-BFGS's, in float64, of the same loss with the same weight decay."""
+    data = load_torch_data("photo-digits", "unused", limit=60)
+    draws = torch.Generator().manual_seed(0)
+    train, val = (torch.rand(len(y), 512, generator=draws) for y in (data.y_train, data.y_val))
+    setting = transfer.Setting(data, [], 32, CPU, 0)
+    begin = Start("random", transfer.resnet18(10).state_dict())
+    recipe = transfer.Recipe(1, 60, transfer.LEARNING_RATES["frozen"])
+
+    kept = torch.arange(60)
+    model, fitted = transfer.train_frozen(setting, begin, (train, val, 0.0), kept, recipe, None)
+
+    head = nn.Linear(512, 10).double()
+    optimizer = torch.optim.LBFGS(head.parameters(), max_iter=500, line_search_fn="strong_wolfe")
+
+    def loss(head):
+        pull = sum(p.double().square().sum() for p in head.parameters())
+        logits = head(train.to(head.weight.dtype))
+        return F.cross_entropy(logits, data.y_train) + recipe.weight_decay / 2 * pull
+
+    def closure():
+        optimizer.zero_grad()
+        value = loss(head)
+        value.backward()
+        return value
+
+    optimizer.step(closure)
+    assert len(fitted.history) == 1
+    assert loss(model.fc).item() == pytest.approx(loss(head).item(), rel=0.05)
+
+
+def test_a_share_that_cannot_be_had_is_refused_before_anything_trains(tmp_path, monkeypatch):
+    def refuse(data, share):
+        raise UserError("too few to be split")
+
+    monkeypatch.setattr(TorchData, "fraction", refuse)
+    flags = ["--quick", "--no-show", "--device", "cpu", "--runs-dir", str(tmp_path)]
+    for module in (transfer_learning, augmentation_study):
+        for work in ("pretrain", "fit"):
+            monkeypatch.setattr(module, work, None, raising=False)  # to call it would fail
+        with pytest.raises(UserError, match="too few to be split"):
+            module.main(flags)
+
+
+def test_the_speed_of_several_processes_is_refused_and_the_seed_is_used(tmp_path, monkeypatch):
+    flags = ["--rounds", "1", "--steps", "1", "--batch-size", "8", "--no-show"]
+    flags += ["--device", "cpu", "--runs-dir", str(tmp_path), "--seed", "7"]
+    seeds, generator, train_steps = [], speed.generator, speed.train_steps
+    monkeypatch.setattr(
+        speed, "generator", lambda seed, what: seeds.append(seed) or generator(seed, what)
+    )
+    monkeypatch.setattr(
+        speed,
+        "train_steps",
+        lambda *args, seed: seeds.append(seed) or train_steps(*args, seed=seed),
+    )
+    assert len(speed.main(flags)["medians"]) == 3 and seeds == [7] * 4
+    two = Runtime(torch.device("cpu"), "fp32", 0, 2)
+    monkeypatch.setattr(speed, "runtime", lambda *args: nullcontext(two))
+    with pytest.raises(UserError, match="not with torchrun"):
+        speed.main(flags)
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ def main(argv: list[str] | None = None) -> dict:
     with runtime(args.device, args.precision) as here:
         recipe_of(args).check(here)
         with main_first(here):
-            data = load_torch_data(args.dataset, args.data_dir, args.limit, args.resize)
+            data = load_torch_data(args.dataset, args.data_dir, args.limit, args.resize, args.quick)
         with study_run(args, "augmentation", data.describe(), here) as run:
             return study(args, data, here, run)
 

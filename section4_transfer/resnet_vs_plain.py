@@ -33,7 +33,13 @@ from shared_utils.runs import RunFolder
 from shared_utils.torch_data import IMAGE_DATASETS, TorchData, generator, load_torch_data
 
 HERE = Path(__file__).resolve().parent
-QUICK = {"epochs": 4, "batch_size": 32, "depth": [8, 14], "dataset": "photo-digits"}
+QUICK = {
+    "epochs": 4,
+    "batch_size": 32,
+    "depth": [8, 14],
+    "dataset": "photo-digits",
+    "limit": 1293,  # all of photo-digits, little of other data
+}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -80,7 +86,7 @@ def main(argv: list[str] | None = None) -> dict:
     with runtime(args.device, args.precision) as here:
         recipe_of(args).check(here)
         with main_first(here):
-            data = load_torch_data(args.dataset, args.data_dir, args.limit, args.size)
+            data = load_torch_data(args.dataset, args.data_dir, args.limit, args.size, args.quick)
         with study_run(args, "resnet_vs_plain", data.describe(), here) as run:
             return study(args, data, here, run)
 

@@ -53,7 +53,7 @@ QUICK = {
     "resize": 32,
     "fractions": [0.1, 1.0],
     "dataset": "photo-digits",
-    "limit": 600,
+    "limit": 400,
     "weights": "rotation",  # needs no network
 }
 SHORTER = "--resize 64, --fractions 0.1, --limit 5000, --pretrain-epochs 2, --quick"
@@ -116,7 +116,7 @@ def main(argv: list[str] | None = None) -> dict:
         recipe_of(args).check(here)
         with main_first(here):
             begin, notice = find_start(args.weights)
-            data = load_torch_data(args.dataset, args.data_dir, args.limit, args.resize)
+            data = load_torch_data(args.dataset, args.data_dir, args.limit, args.resize, args.quick)
         if notice and here.is_main:
             print(f"\n*** {notice} ***\n")
         described = data.describe() | {"weights": begin.origin if begin else "rotation"}

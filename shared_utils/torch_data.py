@@ -85,14 +85,19 @@ class TorchData:
 
 
 def load_torch_data(
-    dataset: str, data_dir: Path, limit: int | None = None, size: int = 32
+    dataset: str,
+    data_dir: Path,
+    limit: int | None = None,
+    size: int = 32,
+    limit_all: bool = False,
 ) -> TorchData:
     """Load one of `IMAGE_DATASETS` and split it, stratified by class.
 
     CIFAR-10: 45,000 / 5,000 / 10,000 with the canonical test set. photo-digits: 1,293 / 144 / 360.
     A folder's images become squares of `size` pixels; a tenth of its training images validates,
     and one tree without train and test gives a fifth to the test. `limit` keeps at most so many
-    training images. Raises UserError when the data cannot be had or used.
+    training images, and with `limit_all`, for a first look at large data, as many to validate and
+    to test. Raises UserError when the data cannot be had or used.
     """
     data_dir, notice = Path(data_dir), ""
     if dataset == "folder":
@@ -113,11 +118,15 @@ def load_torch_data(
     x, y = train
     n_val = 144 if name == "photo-digits" else max(len(y) // 10, len(classes))
     kept, held_out = _stratified(y, len(y) - n_val)
-    if limit is not None and limit < len(kept):
+    parts = [(x[kept], y[kept]), (x[held_out], y[held_out]), test]
+    if limit is not None:
         if limit < len(classes):
             raise UserError(f"--limit must be at least {len(classes)}, one image per class")
-        kept = kept[_some(y[kept], limit, len(classes))]
-    arrays = [x[kept], y[kept], x[held_out], y[held_out], *test]
+        for place, (x, y) in enumerate(parts if limit_all else parts[:1]):
+            if limit < len(y):
+                some = _some(y, limit, len(classes))
+                parts[place] = x[some], y[some]
+    arrays = [array for part in parts for array in part]
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(np.ascontiguousarray(array))

@@ -228,6 +228,17 @@ def test_photo_digits_are_digits_before_photographs():
         load_torch_data("photo-digits", "unused", limit=9)
 
 
+def test_a_limit_leaves_the_test_whole_unless_all_is_limited(tree):
+    sizes = [
+        [len(y) for y in (data.y_train, data.y_val, data.y_test)]
+        for data in (
+            load_torch_data("folder", tree, limit, limit_all=limit_all)
+            for limit, limit_all in ((3, False), (3, True), (5, True), (100, True))
+        )
+    ]
+    assert sizes == [[3, 4, 6], [3, 3, 3], [5, 4, 5], [36, 4, 6]]
+
+
 def test_a_share_of_nearly_all_images_works():
     data = load_torch_data("photo-digits", "unused", limit=50)
     for keep in range(10, 51):

@@ -99,6 +99,22 @@ def test_the_frozen_head_is_trained_to_the_end_of_its_convex_problem():
     assert loss(model.fc).item() == pytest.approx(loss(head).item(), rel=0.05)
 
 
+@pytest.mark.parametrize("script", [resnet_vs_plain, transfer_learning, augmentation_study])
+def test_a_quick_run_is_small_on_any_data(script, monkeypatch):
+    class Loaded(Exception):
+        pass
+
+    def load(dataset, data_dir, limit, size, limit_all):
+        raise Loaded(limit, limit_all)
+
+    monkeypatch.setattr(script, "load_torch_data", load)
+    monkeypatch.setattr(transfer_learning, "find_start", lambda weights: (None, ""))
+    for flags, all_parts in ((["--quick"], True), (["--limit", "900"], False)):
+        with pytest.raises(Loaded) as loaded:
+            script.main([*flags, "--dataset", "photo-digits"])
+        assert loaded.value.args[0] <= 1300 and loaded.value.args[1] == all_parts
+
+
 def test_a_share_that_cannot_be_had_is_refused_before_anything_trains(tmp_path, monkeypatch):
     def refuse(data, share):
         raise UserError("too few to be split")

@@ -17,7 +17,7 @@ from section4_transfer.augmentation_gains import conclude, find_gains, label
 from section4_transfer.devices import Runtime
 from section4_transfer.distributed import main_first, runtime
 from section4_transfer.engine import fit, right_answers
-from section4_transfer.keeping import study_run
+from section4_transfer.keeping import Keeper, study_run
 from section4_transfer.models import CifarNet, check_size, initialise, resnet18
 from section4_transfer.recipe import add_recipe_flags, passes_for, recipe_of, share
 from section4_transfer.results import (
@@ -61,6 +61,8 @@ def build_parser() -> argparse.ArgumentParser:
         seeds=1,
         dataset="auto",
         limit=(None, "all"),
+        resumable=True,
+        checkpoint_minutes=10.0,
     )
     parser.add_argument(
         "--model",
@@ -168,8 +170,7 @@ def train(
     classes, name = len(data.classes), label(arm, fraction)
     model = initialise(MODELS[args.model](classes), generator(seed, "init"))
 
-    def on_epoch(row: dict) -> None:
-        run.log({"arm": name, "seed": seed} | row)
+    def say(row: dict) -> None:
         tqdm.write(epoch_line(name, seed, args.epochs, row))
 
     def on_estimate(seconds: float) -> None:
@@ -188,7 +189,7 @@ def train(
         here,
         seed=seed,
         name=name,
-        on_epoch=on_epoch,
+        keeper=Keeper(run, name, seed, say),
         on_estimate=on_estimate,
     )
     return Outcome(name, seed, model, fitted)

@@ -79,6 +79,13 @@ def share_buffers(model: nn.Module, runtime: Runtime) -> None:
             distributed.broadcast(buffer, 0)
 
 
+def from_main(value):
+    """Return, in every process, the main one's `value`."""
+    values = [value]
+    distributed.broadcast_object_list(values, 0)
+    return values[0]
+
+
 @contextmanager
 def main_first(runtime: Runtime) -> Iterator[None]:
     """Let the main process through before the others: it downloads and decodes, they find it.

@@ -6,16 +6,16 @@ does best there are the result. The test set has no part in it.
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import islice
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from section4_transfer.devices import Runtime, memory_errors
-from section4_transfer.distributed import sum_over_processes
+from section4_transfer.distributed import from_main, sum_over_processes
+from section4_transfer.keeping import Keeper
 from section4_transfer.progress import Progress
 from section4_transfer.recipe import Recipe
 from section4_transfer.steps import (
@@ -46,6 +46,66 @@ class Fit:
         return self.history[self.best_epoch - 1]
 
 
+class Training:
+    """All that the next step of a training depends on, and all that was measured."""
+
+    def __init__(self, model: nn.Module, recipe: Recipe, groups: list[dict] | None = None):
+        self.model, self.optimizer = model, make_optimizer(model, recipe, groups)
+        self.fit = Fit(list(measured_weights(model)))
+        self.step = 0  # how many are done
+        self.spent = 0.0  # seconds
+        self.best: dict[str, Tensor] = {}  # the weights of the best epoch
+        device = next(model.parameters()).device
+        self.sums = torch.zeros(3, device=device)  # of the epoch: loss, right answers, images
+        self.norms = torch.zeros(len(self.fit.layers), device=device)  # of the epoch, summed
+
+    def state(self, finished: bool = False) -> dict:
+        """Return it all in plain containers and tensors; of a finished one, what may be asked."""
+        state = {name: getattr(self, name) for name in ("step", "spent", "best", "sums", "norms")}
+        state["fit"] = dict(vars(self.fit))
+        if not finished:
+            state["model"] = self.model.state_dict()
+            state["optimizer"] = self.optimizer.state_dict()
+        return state
+
+    def restore(self, state: dict) -> None:
+        """Take over what `state` returned."""
+        self.model.load_state_dict(state.get("model", state["best"]))
+        if "optimizer" in state:
+            self.optimizer.load_state_dict(state["optimizer"])
+        self.fit = Fit(**state["fit"])
+        self.step, self.spent, self.best = state["step"], state["spent"], state["best"]
+        self.sums.copy_(state["sums"])
+        self.norms.copy_(state["norms"])
+
+    def take(self, sums: Tensor, norms: Tensor) -> None:
+        """Note a step's results."""
+        self.step += 1
+        self.sums += sums
+        self.norms += norms
+
+    def end_epoch(self, epoch: int, steps: int, runtime: Runtime) -> dict:
+        """Return the epoch's row: loss and accuracy over all samples; begin new sums.
+
+        Raises FloatingPointError when the loss is no longer finite.
+        """
+        loss, right, samples = sum_over_processes(self.sums, runtime).tolist()
+        if not math.isfinite(loss):
+            raise FloatingPointError(f"epoch {epoch}: the loss is no longer finite")
+        self.fit.gradient_norms.append((self.norms / steps).tolist())
+        self.sums.zero_()
+        self.norms.zero_()
+        return {"epoch": epoch, "train_loss": loss / samples, "train_acc": right / samples}
+
+    def see(self, row: dict) -> None:
+        """Note an epoch's row, and the weights if its validation accuracy is the best so far."""
+        self.fit.history.append(row)
+        self.fit.seconds.append(self.spent)
+        if self.fit.best_epoch == 0 or row["val_acc"] > self.fit.best["val_acc"]:
+            self.fit.best_epoch = row["epoch"]
+            self.best = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+
+
 def fit(
     model: nn.Module,
     train: Part,
@@ -57,57 +117,70 @@ def fit(
     seed: int,
     name: str = "",
     groups: list[dict] | None = None,
-    on_epoch: Callable[[dict], None] | None = None,
+    keeper: Keeper | None = None,
     on_estimate: Callable[[float], None] | None = None,
 ) -> Fit:
     """Train `model` in place and leave it, in eval mode, with its best validation epoch's weights.
 
-    It comes back on the CPU and without gradients, so that a study's networks do not fill a GPU.
-    `prepare(x, y, generator)` makes a batch; it gets no generator in evaluation. `groups` are the
-    optimizer's parameter groups. `on_epoch` gets each row of the history, `on_estimate` the seconds
-    that this training will take, once, early; both in the main process alone.
+    Goes on from where `keeper` says that it was stopped. The model comes back on the CPU and
+    without gradients, so that a study's networks do not fill a GPU. `prepare(x, y, generator)`
+    makes a batch; it gets no generator in evaluation. `groups` are the optimizer's parameter
+    groups. `on_estimate` gets the seconds that a new training will take, once, early, in the main
+    process alone.
 
     Raises FloatingPointError, naming the epoch, when the loss is no longer finite, and UserError
     when memory runs out, or when batch or images are too few.
     """
     recipe.check(runtime, len(train[0]))
+    keeper = keeper or Keeper()
     with memory_errors(f"--batch-size {max(4, recipe.batch_size // 2)}"):
         model.to(runtime.device, memory_format=torch.channels_last)
         train, val = (tuple(t.to(runtime.device) for t in part) for part in (train, val))
-        result, best_state = Fit(list(measured_weights(model))), None
+        training = Training(model, recipe, groups)
+        keeper.restore(training.restore)
+        share_state(training, runtime)
+        keeper.log(*training.fit.history)
         per_epoch = steps_per_epoch(len(train[0]), recipe)
-        images = recipe.epochs * recipe.passes * len(train[0])
-        optimizer = make_optimizer(model, recipe, groups)
-        steps = train_steps(model, optimizer, train, prepare, recipe, runtime, seed=seed)
-        spent = 0.0
-        with Progress(name, images, recipe.epochs * per_epoch, runtime, on_estimate) as progress:
-            for epoch in range(1, recipe.epochs + 1):
+        images, total = recipe.epochs * recipe.passes * len(train[0]), recipe.epochs * per_epoch
+        steps = train_steps(
+            *(model, training.optimizer, train, prepare, recipe, runtime),
+            seed=seed,
+            first_step=training.step,
+        )
+        with (
+            Progress(name, images, total, training.step, runtime, on_estimate) as progress,
+            keeper.checkpoints(training.state, runtime) as after_step,
+        ):
+            clock = time.perf_counter()
+            for sums, norms, size in steps:
+                training.take(sums, norms)
+                progress.advance(size, training.sums)
+                epoch, rest = divmod(training.step, per_epoch)
+                row = None if rest else training.end_epoch(epoch, per_epoch, runtime)
+                training.spent += time.perf_counter() - clock
+                if row is not None:
+                    losses, correct = evaluate(model, val, prepare, runtime)
+                    row["val_loss"] = losses.double().mean().item()
+                    row["val_acc"] = correct.double().mean().item()
+                    training.see(row)
+                    keeper.log(row)
+                    keeper.say(row)
+                after_step(epoch_ended=rest == 0)
                 clock = time.perf_counter()
-                loss, accuracy, norms = _epoch(islice(steps, per_epoch), runtime, progress)
-                spent += time.perf_counter() - clock
-                if not math.isfinite(loss):
-                    raise FloatingPointError(f"epoch {epoch}: the loss is no longer finite")
-                losses, correct = evaluate(model, val, prepare, runtime)
-                row = {
-                    "epoch": epoch,
-                    "train_loss": loss,
-                    "train_acc": accuracy,
-                    "val_loss": losses.double().mean().item(),
-                    "val_acc": correct.double().mean().item(),
-                }
-                result.history.append(row)
-                result.gradient_norms.append(norms)
-                result.seconds.append(spent)
-                if result.best_epoch == 0 or row["val_acc"] > result.best["val_acc"]:
-                    result.best_epoch = epoch
-                    best_state = {k: v.detach().clone() for k, v in model.state_dict().items()}
-                if on_epoch and runtime.is_main:
-                    on_epoch(row)
-    result.images_per_second = images / spent
-    model.load_state_dict(best_state)
+    training.fit.images_per_second = images / training.spent
+    model.load_state_dict(training.best)
+    keeper.finish(training.state(finished=True))
     model.zero_grad(set_to_none=True)
     model.eval().cpu()
-    return result
+    return training.fit
+
+
+def share_state(training: Training, runtime: Runtime) -> None:
+    """Give every process the state that the main one has restored, if it has."""
+    if runtime.world > 1:
+        state = from_main(training.state() if runtime.is_main and training.step else None)
+        if state is not None and not runtime.is_main:
+            training.restore(state)
 
 
 def right_answers(model: nn.Module, test: Part, prepare: Prepare, runtime: Runtime) -> np.ndarray:
@@ -118,15 +191,3 @@ def right_answers(model: nn.Module, test: Part, prepare: Prepare, runtime: Runti
     _, correct = evaluate(model, test, prepare, runtime)
     model.cpu()
     return correct.numpy()
-
-
-def _epoch(
-    steps: Iterable[tuple[Tensor, Tensor, int]], runtime: Runtime, progress: Progress
-) -> tuple[float, float, list[float]]:
-    """Run the steps; return loss and accuracy over all samples, and each layer's mean norm."""
-    sums, norms, count = 0.0, 0.0, 0
-    for step_sums, step_norms, size in steps:
-        sums, norms, count = sums + step_sums, norms + step_norms, count + 1
-        progress.advance(size, sums)
-    loss, right, samples = sum_over_processes(sums, runtime).tolist()
-    return loss / samples, right / samples, (norms / count).tolist()

@@ -12,9 +12,10 @@ _SHOWN = 10  # steps from one look at the loss to the next: each look makes a GP
 
 
 class Progress:
-    """Follows a training of `images` images in `steps` steps; only the main process shows it.
+    """Follows a training of `images` images in `steps` steps, of which some may be `done`.
 
-    `on_estimate` gets the seconds that the training will take, once, early.
+    Only the main process shows it. `on_estimate` gets the seconds that a new training will take,
+    once, early.
     """
 
     def __init__(
@@ -22,15 +23,17 @@ class Progress:
         name: str,
         images: int,
         steps: int,
+        done: int,
         runtime: Runtime,
         on_estimate: Callable[[float], None] | None = None,
     ):
         from tqdm import tqdm
 
         hidden = None if runtime.is_main else True  # None: hidden where nobody watches
-        self.bar = tqdm(total=images, desc=name, unit="img", disable=hidden)
+        seen = round(images * done / steps)
+        self.bar = tqdm(total=images, initial=seen, desc=name, unit="img", disable=hidden)
         self.steps, self.step, self.started = steps, 0, 0.0
-        self.on_estimate = on_estimate if runtime.is_main else None
+        self.on_estimate = on_estimate if runtime.is_main and done == 0 else None
 
     def __enter__(self) -> "Progress":
         return self

@@ -14,7 +14,7 @@ from section4_transfer.augment import Pipeline, crop, flip
 from section4_transfer.devices import Runtime
 from section4_transfer.distributed import main_first, runtime
 from section4_transfer.engine import fit, right_answers
-from section4_transfer.keeping import study_run
+from section4_transfer.keeping import Keeper, study_run
 from section4_transfer.models import CifarNet, check_size, initialise
 from section4_transfer.recipe import add_recipe_flags, recipe_of
 from section4_transfer.results import (
@@ -55,6 +55,8 @@ def build_parser() -> argparse.ArgumentParser:
         seeds=1,
         dataset="auto",
         limit=(None, "all"),
+        resumable=True,
+        checkpoint_minutes=10.0,
     )
     parser.add_argument(
         "--depth",
@@ -150,8 +152,7 @@ def train(
     )
     augmentations = [crop] if data.name == "photo-digits" else [crop, flip]  # digits do not mirror
 
-    def on_epoch(row: dict) -> None:
-        run.log({"arm": arm, "seed": seed} | row)
+    def say(row: dict) -> None:
         tqdm.write(epoch_line(arm, seed, args.epochs, row))
 
     def on_estimate(seconds: float) -> None:
@@ -169,7 +170,7 @@ def train(
         here,
         seed=seed,
         name=arm,
-        on_epoch=on_epoch,
+        keeper=Keeper(run, arm, seed, say),
         on_estimate=on_estimate,
     )
     if run is not None and seed == args.seed:

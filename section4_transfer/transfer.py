@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from section4_transfer.augment import Augmentation, Pipeline
 from section4_transfer.devices import Runtime
 from section4_transfer.engine import Fit, fit
+from section4_transfer.keeping import Keeper
 from section4_transfer.models import initialise, resnet18
 from section4_transfer.pretrained import Start, all_quarter_turns, load_backbone, quarter_turns
 from section4_transfer.recipe import Recipe
@@ -32,7 +33,8 @@ ARMS = ("scratch", "frozen", "fine-tuned")
 LEARNING_RATES = {"scratch": 0.01, "frozen": 0.03, "fine-tuned": 0.05}
 HEAD_STEPS = 5000  # at least: where the head's validation accuracy has come to rest
 
-Callback = Callable[..., None] | None
+
+OnEstimate = Callable[[float], None] | None
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Setting:
     seed: int
 
 
-def pretrain(setting: Setting, recipe: Recipe, on_epoch: Callback, on_estimate: Callback) -> Start:
+def pretrain(setting: Setting, recipe: Recipe, keeper: Keeper, on_estimate: OnEstimate) -> Start:
     """Teach a ResNet-18 to tell quarter turns of the training images, whose labels are not used.
 
     Raises UserError when the loss is no longer finite: nothing can follow.
@@ -65,7 +67,7 @@ def pretrain(setting: Setting, recipe: Recipe, on_epoch: Callback, on_estimate: 
             setting.here,
             seed=setting.seed,
             name="rotation",
-            on_epoch=on_epoch,
+            keeper=keeper,
             on_estimate=on_estimate,
         )
     except FloatingPointError as error:
@@ -93,7 +95,7 @@ def train_frozen(
     cached: tuple[Tensor, Tensor, float],
     kept: Tensor,
     recipe: Recipe,
-    on_epoch: Callback,
+    keeper: Keeper,
 ) -> tuple[nn.Module, Fit]:
     """Train a linear head on the cached features of the images `kept`; return the whole network.
 
@@ -113,7 +115,7 @@ def train_frozen(
         setting.here,
         seed=setting.seed,
         name="frozen",
-        on_epoch=on_epoch,
+        keeper=keeper,
     )
     share = len(kept) / len(train)  # of the time that the features took
     return model, replace(fitted, seconds=[s + share * seconds for s in fitted.seconds])
@@ -124,8 +126,8 @@ def train_whole(
     start: Start | None,
     kept: Tensor,
     recipe: Recipe,
-    on_epoch: Callback,
-    on_estimate: Callback = None,
+    keeper: Keeper,
+    on_estimate: OnEstimate = None,
 ) -> tuple[nn.Module, Fit]:
     """Train all weights on the images `kept`: from scratch, or from `start` by fine-tuning."""
     data, model = setting.data, _network(setting, start)
@@ -145,7 +147,7 @@ def train_whole(
         seed=setting.seed,
         name="scratch" if start is None else "fine-tuned",
         groups=groups,
-        on_epoch=on_epoch,
+        keeper=keeper,
         on_estimate=on_estimate,
     )
     return model, fitted

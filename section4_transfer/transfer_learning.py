@@ -17,7 +17,7 @@ from section4_transfer.augment import Pipeline, crop, flip
 from section4_transfer.devices import Runtime
 from section4_transfer.distributed import main_first, runtime
 from section4_transfer.engine import right_answers
-from section4_transfer.keeping import study_run
+from section4_transfer.keeping import Keeper, study_run
 from section4_transfer.models import check_size, resnet18
 from section4_transfer.pretrained import Start, find_start
 from section4_transfer.recipe import add_recipe_flags, passes_for, recipe_of, share
@@ -73,6 +73,8 @@ def build_parser() -> argparse.ArgumentParser:
         seeds=1,
         dataset="auto",
         limit=(None, "all"),
+        resumable=True,
+        checkpoint_minutes=10.0,
     )
     parser.add_argument(
         "--resize",
@@ -180,12 +182,8 @@ def train_seed(
     """Train every arm on every share with one seed, add to `outcomes`; return the weights used."""
     from tqdm import tqdm
 
-    def log_as(arm: str, epochs: int = args.epochs):
-        def on_epoch(row: dict) -> None:
-            run.log({"arm": arm, "seed": seed} | row)
-            tqdm.write(epoch_line(arm, seed, epochs, row))
-
-        return on_epoch
+    def keeper_of(arm: str, epochs: int = args.epochs) -> Keeper:
+        return Keeper(run, arm, seed, lambda row: tqdm.write(epoch_line(arm, seed, epochs, row)))
 
     def estimate_for(epochs: float):
         """Scale the time of a training of so many epochs up to that of the whole run."""
@@ -206,7 +204,7 @@ def train_seed(
     if begin is None:
         epochs = args.pretrain_epochs
         recipe = recipe_of(args, epochs=epochs, lr=args.lr or LEARNING_RATES["scratch"])
-        begin = pretrain(setting, recipe, log_as("rotation", epochs), estimate_for(epochs))
+        begin = pretrain(setting, recipe, keeper_of("rotation", epochs), estimate_for(epochs))
         whole_estimate = None  # it has been told
         if run is not None and seed == args.seed:
             save_weights(run.path / "rotation.pt", begin.state)
@@ -215,13 +213,15 @@ def train_seed(
         for arm in ARMS:
             name = f"{arm} {100 * fraction:g}%"
             rate, passes = args.lr or LEARNING_RATES[arm], passes_for(fraction)
-            recipe, log = recipe_of(args, lr=rate, passes=passes), log_as(name)
+            recipe, keeper = recipe_of(args, lr=rate, passes=passes), keeper_of(name)
             try:
                 if arm == "frozen":
-                    model, fitted = train_frozen(setting, begin, cached, kept, recipe, log)
+                    model, fitted = train_frozen(setting, begin, cached, kept, recipe, keeper)
                 else:
                     origin = begin if arm == "fine-tuned" else None
-                    model, fitted = train_whole(setting, origin, kept, recipe, log, whole_estimate)
+                    model, fitted = train_whole(
+                        setting, origin, kept, recipe, keeper, whole_estimate
+                    )
                     whole_estimate = None
             except FloatingPointError as error:
                 print(f"{name}, seed {seed}: {error}: it is stopped here; try a smaller --lr")

@@ -151,6 +151,10 @@ class RunFolder:
             self.keep(arm, kept)
         return kept["result"]
 
+    def checkpoint(self, arm: str, state: dict) -> None:
+        """Keep the state of the arm in training as `last`."""
+        self._states.save(self._last_path(), {"arm": arm, "state": state})
+
     @contextmanager
     def checkpoints(self, arm: str, state: Callable[[], dict]) -> Iterator[Callable[[bool], None]]:
         """Yield `after_step(epoch_ended)`, which keeps `state()` in `last` whenever it is due.
@@ -165,7 +169,7 @@ class RunFolder:
                 nonlocal saved
                 late = time.monotonic() - saved > 60 * self._minutes
                 if epoch_ended or late or interrupts.noted:
-                    self._states.save(self._last_path(), {"arm": arm, "state": state()})
+                    self.checkpoint(arm, state())
                     saved = time.monotonic()
                 if interrupts.noted:
                     raise Interrupted(interrupts.noted)

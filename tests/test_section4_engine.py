@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from section4_transfer import devices, steps
 from section4_transfer.devices import choose_device, choose_precision, memory_errors
 from section4_transfer.engine import fit, right_answers
+from section4_transfer.keeping import Keeper
 from section4_transfer.models import CifarNet, initialise
 from section4_transfer.recipe import SCHEDULES, Recipe, passes_for
 from section4_transfer.steps import evaluate, features, make_optimizer, train_steps
@@ -106,13 +107,13 @@ def test_fit_counts_every_sample_and_keeps_the_best_epoch():
     model = initialise(TinyNet(), generator(0, "init"))
     val, rows, states = tiny_part(31, seed=1), [], []
 
-    def on_epoch(row):
+    def say(row):
         rows.append(row)
         states.append(copy.deepcopy(model.state_dict()))
 
-    result = fit(
-        model, tiny_part(50), val, as_float, Recipe(12, 8, 0.5), CPU, seed=0, on_epoch=on_epoch
-    )
+    keeper, recipe = Keeper(), Recipe(12, 8, 0.5)
+    keeper.say = say
+    result = fit(model, tiny_part(50), val, as_float, recipe, CPU, seed=0, keeper=keeper)
     assert result.history == rows and len(result.gradient_norms) == len(result.seconds) == 12
     accuracies = [row["val_acc"] for row in rows]
     assert result.best_epoch == accuracies.index(max(accuracies)) + 1

@@ -6,6 +6,7 @@ import numpy as np
 
 from section1_mlp.arms import Fit
 from shared_utils.data import ImageData
+from shared_utils.memory import peak_memory_mib
 from shared_utils.stats import accuracy_ci95, mcnemar_p, mean_std
 
 
@@ -29,7 +30,12 @@ def summarise(fits: list[Fit], data: ImageData, args: argparse.Namespace) -> dic
                 "test_acc": mean_std([count / total for count in correct]),
             },
         }
-    return {"data": data.name, "runs": runs, "conclusions": conclude(fits, data)}
+    return {
+        "data": data.name,
+        "runs": runs,
+        "peak_memory_mib": peak_memory_mib(),
+        "conclusions": conclude(fits, data),
+    }
 
 
 def best_arm(fits: list[Fit]) -> str:

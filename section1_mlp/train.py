@@ -5,6 +5,7 @@ at the end. Writes <runs-dir>/train/: weights, metrics, summary and figures.
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -67,6 +68,12 @@ def build_parser() -> argparse.ArgumentParser:
         help="share of the last step that goes on, below 1 (default: %(default)s)",
     )
     parser.add_argument(
+        "--threads",
+        type=positive_int,
+        default=os.cpu_count(),
+        help="threads of the matrix products (default: all cores, %(default)s)",
+    )
+    parser.add_argument(
         "--weight-decay",
         type=non_negative_float,
         default=5e-5,
@@ -82,8 +89,10 @@ def main(argv: list[str] | None = None) -> dict:
     args.activations = list(dict.fromkeys(args.activations))
     if args.momentum >= 1:
         parser.error("argument --momentum: must be below 1, or the steps never end")
+    from threadpoolctl import threadpool_limits
+
     data = load_image_data(args.dataset, args.data_dir, args.limit)
-    with open_run(args, "train", data.describe()) as run:
+    with open_run(args, "train", data.describe()) as run, threadpool_limits(args.threads):
         return compare(args, data, run)
 
 

@@ -71,7 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--threads",
         type=positive_int,
         default=os.cpu_count(),
-        help="threads of the matrix products (default: all cores, %(default)s)",
+        help="threads of the matrix products; changes the last digits only (default: %(default)s)",
     )
     parser.add_argument(
         "--weight-decay",

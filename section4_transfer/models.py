@@ -99,8 +99,8 @@ def initialise(model: nn.Module, generator: torch.Generator) -> nn.Module:
 
     Convolutions: N(0, 2 / (out_channels k^2)), which keeps the gradient's size from layer to layer
     (He et al. 2015, "Delving deep into rectifiers", equation 14). Linear layers: N(0, 1 / in),
-    which keeps the signal's size: much smaller weights in the head would hold the gradient back
-    from all layers below. Biases: 0. Batch norm: the identity.
+    which keeps the signal's size; the gradient of all layers below is in proportion to the head's
+    weights. Biases: 0. Batch norm: the identity.
     """
     for module in model.modules():
         if isinstance(module, nn.Conv2d):

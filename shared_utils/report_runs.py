@@ -18,7 +18,10 @@ SECTIONS = tuple(sorted(path.parent.name for path in ROOT.glob("section*/README.
 FALLBACKS = ("digits", "photo-digits")  # the small data sets that need no network
 # Flags that change where a run reads and writes, not what it finds. What data it really had stands
 # in its configuration, so `--dataset` is not needed to tell.
-_FREE = ("--data-dir", "--runs-dir", "--dataset", "--no-show", "--resume", "--checkpoint-minutes")
+_FREE = (
+    *("--data-dir", "--runs-dir", "--dataset", "--no-show"),
+    *("--resume", "--checkpoint-minutes", "--threads"),
+)
 _PARTS = ("config.json", "summary.json", "metrics.csv")
 _MAX_BYTES = {".json": 4_000_000, ".csv": 8_000_000, ".png": 2_000_000}
 _MAX_ITEMS, _MAX_SIDE, _MAX_MARK, _MAX_DEPTH = 40, 10_000, 60, 20

@@ -50,14 +50,15 @@ class NaiveConv2D(Conv2D):
         return dx[:, :, ph : ph + h, pw : pw + w]
 
 
-def usual_cnn(*, rng: np.random.Generator) -> Sequential:
+def usual_cnn(*, rng: np.random.Generator, dtype=np.float32) -> Sequential:
     """Return the small network as it is usually written: such convolutions, and ReLU before pools.
 
     Equal generators give it the weights of `build_cnn("small")`.
     """
+    like = {"rng": rng, "dtype": dtype}
     layers = [
-        *(NaiveConv2D(1, 8, 3, padding=1, rng=rng), ReLU(), MaxPool2D(2)),
-        *(NaiveConv2D(8, 16, 3, padding=1, rng=rng), ReLU(), MaxPool2D(2)),
-        *(Flatten(), Linear(16 * 7 * 7, 128, rng=rng), ReLU(), Linear(128, CLASSES, rng=rng)),
+        *(NaiveConv2D(1, 8, 3, padding=1, **like), ReLU(), MaxPool2D(2)),
+        *(NaiveConv2D(8, 16, 3, padding=1, **like), ReLU(), MaxPool2D(2)),
+        *(Flatten(), Linear(16 * 7 * 7, 128, **like), ReLU(), Linear(128, CLASSES, **like)),
     ]
-    return Sequential(layers)
+    return Sequential(layers, dtype)

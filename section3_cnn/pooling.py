@@ -79,10 +79,12 @@ class MaxPool2D(_Pool2D):
         """Return dLoss/dx (N, C, H, W)."""
         check_grad(grad_out, None if self._y is None else self._y.shape, "MaxPool2D")
         dx, unclaimed = np.zeros_like(self._x), np.array(grad_out)
-        for pixel, dx_pixel in zip(self._pixels(self._x), self._pixels(dx), strict=True):
+        *others, (_, last) = zip(self._pixels(self._x), self._pixels(dx), strict=True)
+        for pixel, dx_pixel in others:
             share = unclaimed * (pixel == self._y)
             self._add(dx_pixel, share)
             unclaimed -= share
+        self._add(last, unclaimed)
         return dx
 
 

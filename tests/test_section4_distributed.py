@@ -92,9 +92,9 @@ def test_when_the_first_process_fails_the_others_end_too_without_a_word():
     pipes = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")}
     first, second = two_processes(FAILING.format(root=str(ROOT)), text=True, **pipes)
     try:
-        assert second.communicate(timeout=60) == ("", "") and second.returncode == 2
+        assert second.communicate(timeout=300) == ("", "") and second.returncode == 2
         assert first.poll() is None
-        _, errors = first.communicate("", timeout=60)
+        _, errors = first.communicate("", timeout=300)
         assert first.returncode == 2 and errors.strip() == "error: no data"
     finally:
         first.kill()
@@ -134,7 +134,7 @@ def test_processes_wait_long_enough_for_a_download(monkeypatch):
 def test_two_processes_take_the_steps_of_one_on_the_joined_batch(tmp_path):
     processes = two_processes(PROGRAM.format(root=str(ROOT), out=str(tmp_path)))
     expected = trained(CPU)
-    assert [process.wait(60) for process in processes] == [0, 0]
+    assert [process.wait(300) for process in processes] == [0, 0]
     for rank in range(2):
         found = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
         assert (found["rank"], found["world"]) == (rank, 2)

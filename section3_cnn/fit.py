@@ -86,6 +86,7 @@ class Fit:
         """Meet the test set: once, at the end."""
         self.logits = self.predict(data.x_test)
 
+    @threadpool_limits.wrap(limits=1)
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Return the network's logits (N, classes) of any number of images."""
         with DataParallel(self.model, self.threads) as network:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from section3_cnn import data_parallel, train_mnist_numpy
 from section3_cnn.data_parallel import PART, DataParallel, parts
@@ -63,20 +64,23 @@ def test_the_parts_gradients_add_up_to_the_batchs(n):
         np.testing.assert_allclose(network.predict(x), model.forward(x), rtol=1e-12)
 
 
+@threadpool_limits.wrap(limits=1)
+def learned(arch, workers):
+    """Train for a few steps; return all that may differ, as bytes."""
+    optimizer, told = SGD(0.9, 5e-4), []
+    with DataParallel(build(arch), workers, 4 * PART) as network:
+        for step, n in enumerate(SIZES[1:]):
+            told.append(network.learn(*batch(n, seed=step)))
+            optimizer.step(network.params, network.grads, 0.01)
+        logits = predict(network, batch(5 * PART + 3)[0])
+    return told, contents(network.params), contents(network.state), logits.tobytes()
+
+
 @pytest.mark.parametrize("arch", ["small", "deep"])
 def test_any_number_of_workers_gives_the_same_bytes(arch):
-    def learned(workers):
-        optimizer, told = SGD(0.9, 5e-4), []
-        with DataParallel(build(arch), workers, 4 * PART) as network:
-            for step, n in enumerate(SIZES[1:]):
-                told.append(network.learn(*batch(n, seed=step)))
-                optimizer.step(network.params, network.grads, 0.01)
-            logits = predict(network, batch(5 * PART + 3)[0])
-        return told, contents(network.params), contents(network.state), logits.tobytes()
-
-    alone = learned(1)
-    assert learned(2) == alone
-    assert learned(3) == alone
+    alone = learned(arch, 1)
+    assert learned(arch, 2) == alone
+    assert learned(arch, 3) == alone
 
 
 def test_a_network_that_mixes_images_learns_from_the_whole_batch():

@@ -7,9 +7,9 @@ of n_p images; each part, with its own mean loss L_p, needs nothing from the oth
 
 The cut depends on the batch alone, and the parts' gradients are added in the order of the parts, so
 the result has the same bytes however many workers there are, as long as BLAS is held to one thread
-in this process, too (`fit.py` does). The workers are processes with shared memory. Threads would be
-simpler, but only one of them at a time can hold Python's interpreter, and NumPy's calls are so short
-here, a few dozen microseconds, that they wait for it most of the time.
+in this process, too (`fit.py` does). The workers are processes with shared memory. Threads would
+be simpler, but only one of them at a time can hold Python's interpreter, and NumPy's calls are so
+short here, a few dozen microseconds, that they wait for it most of the time.
 
 Source: Dean et al. (2012), "Large scale distributed deep networks"; Goyal et al. (2017),
 "Accurate, large minibatch SGD", section 3.

@@ -5,6 +5,7 @@ script and kills its own process the COUNT-th time that it is WHERE: "step", aft
 or "rename", when a file is written but has not yet taken its name.
 """
 
+import hashlib
 import importlib
 import itertools
 import json
@@ -54,9 +55,10 @@ def kill(script: str, steps_in: str, where: str, count: int, argv: list[str]) ->
     assert died.returncode == -signal.SIGKILL, died.stderr
 
 
-def outcome(folder: Path) -> dict[str, bytes | dict]:
-    """Return what a run left behind: bytes of weights and metrics, the summary without timings."""
-    kept = {p.name: p.read_bytes() for p in folder.iterdir() if p.suffix in (".pkl", ".pt", ".csv")}
+def outcome(folder: Path) -> dict[str, str | dict]:
+    """Return what a run left: digests of weights and metrics, the summary without timings."""
+    paths = [path for path in folder.iterdir() if path.suffix in (".pkl", ".pt", ".csv")]
+    kept = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
     return kept | {"summary.json": _untimed(json.loads((folder / "summary.json").read_text()))}
 
 

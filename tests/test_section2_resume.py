@@ -24,7 +24,7 @@ def no_drawings_and_few_checks(monkeypatch):
         monkeypatch.setattr(module, name, lambda *args: None)
 
 
-@pytest.mark.parametrize("at", [1, 6, 9, 12])
+@pytest.mark.parametrize("at", [6, 12])
 def test_a_stopped_comparison_resumes_to_the_same_bytes(at, tmp_path, monkeypatch):
     train.main([*ARGS, "--runs-dir", str(tmp_path / "whole")])
     argv = [*ARGS, "--runs-dir", str(tmp_path / "stopped")]

@@ -59,7 +59,7 @@ def file(tmp_path_factory):
     return path, path.read_bytes()
 
 
-@settings(max_examples=1500, deadline=None, derandomize=True)
+@settings(max_examples=1000, deadline=None, derandomize=True)
 @given(
     edits=st.lists(
         st.tuples(
@@ -106,7 +106,7 @@ def test_strange_command_lines_end_in_one_line(path, capsys):
     flags = st.sampled_from(sorted(module.build_parser()._option_string_actions))
     quick = getattr(module, "QUICK", {})
 
-    @settings(max_examples=100, deadline=None, derandomize=True)
+    @settings(max_examples=60, deadline=None, derandomize=True)
     @given(st.lists(st.one_of(flags, WORDS), max_size=6))
     @example(["--quick"])
     def check(argv):

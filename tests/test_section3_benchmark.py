@@ -9,7 +9,7 @@ from section3_helpers import assert_like_torch
 from section3_cnn import benchmark
 from section3_cnn.losses import SoftmaxCrossEntropy
 from section3_cnn.model import build_cnn
-from section3_cnn.naive import NaiveConv2D, usual_cnn
+from section3_cnn.naive import NaiveConv2D, NaiveMaxPool2D, usual_cnn
 from section3_cnn.timing import operations, take_turns
 
 
@@ -19,6 +19,14 @@ def test_the_naive_convolution_is_pytorchs(seed):
     (kh, kw, sh, sw), (ph, pw) = rng.integers(1, 4, 4), rng.integers(0, 3, 2)
     layer = NaiveConv2D(2, 3, (kh, kw), (sh, sw), (ph, pw), rng=rng, dtype=np.float64)
     assert_like_torch(layer, rng.standard_normal((4, 2, 6, 7)), rng)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_naive_pool_is_pytorchs(seed):
+    rng = np.random.default_rng(seed)
+    kh, kw, sh, sw = rng.integers(1, 4, 4)
+    x = rng.integers(0, 3, (4, 2, 6, 7)).astype(np.float64)  # with ties, which go to the first
+    assert_like_torch(NaiveMaxPool2D((kh, kw), (sh, sw)), x, rng)
 
 
 def test_the_usual_network_has_our_weights_and_gradients():

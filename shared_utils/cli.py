@@ -11,7 +11,8 @@ from pathlib import Path
 
 from shared_utils.errors import NothingToDo, UserError
 from shared_utils.interrupts import Interrupted, obey_sigterm
-from shared_utils.runs import PICKLE, Format, RunFolder
+from shared_utils.runs import RunFolder
+from shared_utils.states import PICKLE, Format
 
 ROOT = Path(__file__).resolve().parents[1]
 

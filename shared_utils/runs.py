@@ -1,13 +1,10 @@
-"""Run folders: what a run was told, what it measured, what it learned, and how it goes on.
+"""Run folders: what a run was told, what it measured, what it learned.
 
     config.json       every argument, the data, versions, the command line
     metrics.csv       one row an arm and epoch; no times, so that equal runs have equal bytes
     summary.json      the results
-    last.pkl          while it runs: the arm in training, from where `--resume` goes on
-    finished/*.pkl    while it runs: the arms that are done, so that none is trained again
 
-A run is a list of arms, each trained by itself. `last.pkl` holds all that its next step depends on,
-so a run that was stopped and resumed ends with the bytes of one that never was.
+and, while it runs, the states of its arms, from which `--resume` goes on (`states.py`).
 """
 
 import csv
@@ -15,40 +12,24 @@ import json
 import os
 import platform
 import shlex
-import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
 import numpy as np
 
-from shared_utils.checkpoints import load_checkpoint, save_checkpoint
 from shared_utils.errors import NothingToDo, UserError
 from shared_utils.files import write_atomically
-from shared_utils.interrupts import Interrupted, Interrupts
+from shared_utils.interrupts import Interrupted
+from shared_utils.states import PICKLE, ArmStates, Format
 
 # What may differ between a run and its resumption: it changes no result.
 _FREE = ("resume", "checkpoint_minutes", "no_show", "runs_dir", "data_dir", "threads")
 
 
-@dataclass(frozen=True)
-class Format:
-    """How states are kept on disk: the end of the files' names, a writer and a careful reader."""
-
-    suffix: str
-    save: Callable[[Path, dict], None]
-    load: Callable[[Path], dict]
-
-
-PICKLE = Format(".pkl", save_checkpoint, load_checkpoint)
-
-
-class RunFolder:
+class RunFolder(ArmStates):
     """The folder of one run, locked while it is entered. An earlier run is moved aside or resumed.
 
     `args` are the script's arguments, `data` describes the data. With `args["resume"]` the run that
@@ -56,9 +37,8 @@ class RunFolder:
     """
 
     def __init__(self, path: Path, args: dict, data: dict, states: Format = PICKLE):
-        self.path, self._states = Path(path), states
+        super().__init__(path, states, args.get("checkpoint_minutes"))
         self._told = {"args": _plain(args), "data": _plain(data)}
-        self._minutes = args.get("checkpoint_minutes")
         self._resumable = "resume" in args
         self._metrics, self._writer, self.opening = StringIO(), None, ""
 
@@ -116,66 +96,6 @@ class RunFolder:
         text = json.dumps(_plain(content), indent=2, allow_nan=False)
         write_atomically(self.path / name, (text + "\n").encode())
 
-    def restore(self, arm: str, into: Callable[[dict], None]) -> None:
-        """Give `into` the state of this arm, finished or stopped, if the resumed run has one.
-
-        Raises UserError when `into` finds that it is no such state.
-        """
-        path = self._finished_path(arm)
-        if not path.exists():
-            path = self._last_path()
-        if not path.exists():
-            return
-        kept = self._states.load(path)
-        if kept.get("arm") != arm:
-            return
-        try:
-            into(kept["state"])
-        except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
-            raise UserError(
-                f"{path} does not hold the state of {arm}: start anew without --resume"
-            ) from error
-
-    def keep(self, arm: str, state: dict) -> None:
-        """Keep the state of a finished arm, so that a resumed run does not train it again."""
-        path = self._finished_path(arm)
-        path.parent.mkdir(exist_ok=True)
-        self._states.save(path, {"arm": arm, "state": state})
-
-    def once(self, arm: str, compute: Callable, *args):
-        """Return `compute(*args)`, or what it returned before the run was stopped."""
-        kept = {}
-        self.restore(arm, lambda state: kept.update(result=state["result"]))
-        if not kept:
-            kept["result"] = compute(*args)
-            self.keep(arm, kept)
-        return kept["result"]
-
-    def checkpoint(self, arm: str, state: dict) -> None:
-        """Keep the state of the arm in training as `last`."""
-        self._states.save(self._last_path(), {"arm": arm, "state": state})
-
-    @contextmanager
-    def checkpoints(self, arm: str, state: Callable[[], dict]) -> Iterator[Callable[[bool], None]]:
-        """Yield `after_step(epoch_ended)`, which keeps `state()` in `last` whenever it is due.
-
-        Due is the end of an epoch, every `--checkpoint-minutes`, and SIGINT or SIGTERM, which wait
-        for the end of the step; then it raises Interrupted.
-        """
-        with Interrupts() as interrupts:
-            saved = time.monotonic()
-
-            def after_step(epoch_ended: bool) -> None:
-                nonlocal saved
-                late = time.monotonic() - saved > 60 * self._minutes
-                if epoch_ended or late or interrupts.noted:
-                    self.checkpoint(arm, state())
-                    saved = time.monotonic()
-                if interrupts.noted:
-                    raise Interrupted(interrupts.noted)
-
-            yield after_step
-
     def _prepare(self) -> None:
         """Go on with the run that is here, or move it aside and begin a new one."""
         if self._told["args"].get("resume"):
@@ -203,8 +123,7 @@ class RunFolder:
     def _can_go_on(self) -> bool:
         """Return whether there is a run to go on with; raise when it is another, or finished."""
         config = self._config()
-        states = self._last_path(), self._finished_folder()
-        if not config.get("finished") and not any(path.exists() for path in states):
+        if not config.get("finished") and not self._any_state():
             return False
         then, now = config.get("args", {}), self._told["args"]
         differing = [
@@ -228,8 +147,7 @@ class RunFolder:
 
     def _finish(self) -> None:
         self.write_json("config.json", self._config() | {"finished": _now()})
-        self._last_path().unlink(missing_ok=True)
-        shutil.rmtree(self._finished_folder(), ignore_errors=True)
+        self._remove_states()
 
     def _config(self) -> dict:
         """Return `config.json`; {} when there is none. Raises UserError when it is damaged."""
@@ -252,15 +170,6 @@ class RunFolder:
             return "to go on, start the same command with --resume"
         command = [part for part in self._command() if part != "--resume"]
         return f"to go on: {shlex.join(command)} --resume"
-
-    def _last_path(self) -> Path:
-        return self.path / f"last{self._states.suffix}"
-
-    def _finished_folder(self) -> Path:
-        return self.path / "finished"
-
-    def _finished_path(self, arm: str) -> Path:
-        return self._finished_folder() / f"{arm}{self._states.suffix}"
 
 
 def _now() -> str:

@@ -47,6 +47,8 @@ def main() -> None:
     parser.add_argument("script")
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
     args = parser.parse_args()
+    # A shell lets its background jobs, and what they start, ignore SIGINT.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     rng, ends = random.Random(args.seed), Counter()
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, args.script, *args.arguments, "--no-show", "--runs-dir"]

@@ -1,10 +1,13 @@
 import os
+import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
+from resume_helpers import dying, outcome
 from section4_helpers import CPU, ROOT, TinyNet, as_float, tiny_part
 from torch import distributed
 
@@ -17,9 +20,11 @@ from section4_transfer.steps import evaluate, make_optimizer, train_steps
 from shared_utils.errors import NothingToDo, UserError
 from shared_utils.torch_data import generator
 
+TESTS = Path(__file__).parent
+SCRIPT = "section4_transfer.resnet_vs_plain"
 PROGRAM = """
 import sys, torch
-sys.path[:0] = [{root!r}, {root!r} + "/tests"]
+sys.path.insert(0, {tests!r})
 from test_section4_distributed import trained
 from section4_transfer.distributed import runtime
 with runtime("cpu", "fp32") as here:
@@ -51,7 +56,6 @@ def trained(here):
 # The first process fails before the others begin, and then takes long to end.
 FAILING = """
 import sys
-sys.path[:0] = [{root!r}]
 from section4_transfer.distributed import main_first, runtime
 from shared_utils.cli import start
 from shared_utils.errors import UserError
@@ -69,7 +73,11 @@ start(main)
 """
 
 
-def two_processes(program, **options):
+def python(program):
+    return [sys.executable, "-c", program]
+
+
+def two_processes(command, **options):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -82,15 +90,15 @@ def two_processes(program, **options):
             "MASTER_ADDR": "127.0.0.1",
             "MASTER_PORT": port,
             "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": str(ROOT),
         }
-        command = [sys.executable, "-c", program]
         processes.append(subprocess.Popen(command, env=environment, **options))
     return processes
 
 
 def test_when_the_first_process_fails_the_others_end_too_without_a_word():
     pipes = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")}
-    first, second = two_processes(FAILING.format(root=str(ROOT)), text=True, **pipes)
+    first, second = two_processes(python(FAILING), text=True, **pipes)
     try:
         assert second.communicate(timeout=300) == ("", "") and second.returncode == 2
         assert first.poll() is None
@@ -132,7 +140,7 @@ def test_processes_wait_long_enough_for_a_download(monkeypatch):
 
 
 def test_two_processes_take_the_steps_of_one_on_the_joined_batch(tmp_path):
-    processes = two_processes(PROGRAM.format(root=str(ROOT), out=str(tmp_path)))
+    processes = two_processes(python(PROGRAM.format(tests=str(TESTS), out=str(tmp_path))))
     expected = trained(CPU)
     assert [process.wait(300) for process in processes] == [0, 0]
     for rank in range(2):
@@ -144,6 +152,25 @@ def test_two_processes_take_the_steps_of_one_on_the_joined_batch(tmp_path):
         assert torch.equal(found["right"], expected["right"])
         for row, row_ in zip(found["history"], expected["history"], strict=True):
             torch.testing.assert_close(row, row_, rtol=1e-5, atol=1e-6)
+
+
+def test_two_processes_that_are_killed_resume_to_the_same_bytes(tmp_path):
+    # Two arms of 2 epochs of 4 steps; killed in the second epoch of the second arm.
+    argv = ["--dataset", "photo-digits", "--limit", "60", "--depth", "8", "--epochs", "2"]
+    argv += ["--batch-size", "16", "--no-show", "--runs-dir"]
+    run = [sys.executable, "-m", SCRIPT, *argv]
+    killed = dying(SCRIPT, "section4_transfer.engine", "step", 14, [*argv, str(tmp_path / "b")])
+    for command, status in (
+        ([*run, str(tmp_path / "a")], 0),
+        (killed, -signal.SIGKILL),
+        ([*run, str(tmp_path / "b"), "--resume"], 0),
+    ):
+        processes = two_processes(command, stdout=subprocess.PIPE, text=True)
+        outputs = [process.communicate(timeout=300)[0] for process in processes]
+        assert [process.returncode for process in processes] == [status] * 2
+    assert "resnet-8, seed" not in outputs[0]  # the finished arm is not trained again
+    whole, resumed = (outcome(tmp_path / runs / "resnet_vs_plain") for runs in "ab")
+    assert resumed == whole
 
 
 def test_one_process_joins_no_group(monkeypatch):

@@ -47,14 +47,9 @@ def stop(monkeypatch, main, module: ModuleType, argv: list[str], step: int, numb
     assert stopped.value.number == number and "--resume" in stopped.value.advice
 
 
-def dying(script: str, steps_in: str, where: str, count: int, argv: list[str]) -> list[str]:
-    """Return the command that runs a script and kills it as the module says."""
-    return [sys.executable, __file__, script, steps_in, where, str(count), *argv, "--resume"]
-
-
 def kill(script: str, steps_in: str, where: str, count: int, argv: list[str]) -> None:
     """Run a script in a process of its own, killed as the module says."""
-    command = dying(script, steps_in, where, count, argv)
+    command = [sys.executable, __file__, script, steps_in, where, str(count), *argv, "--resume"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     died = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert died.returncode == -signal.SIGKILL, died.stderr

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from resume_helpers import dying, outcome
+from resume_helpers import outcome
 from section4_helpers import CPU, ROOT, TinyNet, as_float, tiny_part
 from torch import distributed
 
@@ -21,7 +21,6 @@ from shared_utils.errors import NothingToDo, UserError
 from shared_utils.torch_data import generator
 
 TESTS = Path(__file__).parent
-SCRIPT = "section4_transfer.resnet_vs_plain"
 PROGRAM = """
 import sys, torch
 sys.path.insert(0, {tests!r})
@@ -70,6 +69,23 @@ def main():
             if here.is_main:
                 sys.stdin.read()
 start(main)
+"""
+
+# Two arms of 2 epochs of 4 steps: undisturbed, and killed in the second epoch of the second arm.
+# A second start goes on. The port of a group that has ended is not free at once.
+KILLED = """
+import os, pathlib, signal, sys
+sys.path.insert(0, {tests!r})
+from resume_helpers import count_steps
+from section4_transfer import engine, plots_depth, resnet_vs_plain
+plots_depth.draw_all = lambda *args: None
+argv = "--dataset photo-digits --limit 60 --depth 8 --epochs 2 --batch-size 16 --no-show".split()
+argv += ["--device", "cpu", "--runs-dir"]
+if not pathlib.Path({out!r}, "killed").exists():
+    resnet_vs_plain.main([*argv, {out!r} + "/whole"])
+    os.environ["MASTER_PORT"] = str(int(os.environ["MASTER_PORT"]) + 1)
+    count_steps(engine, 14, lambda: os.kill(os.getpid(), signal.SIGKILL))
+resnet_vs_plain.main([*argv, {out!r} + "/killed", "--resume"])
 """
 
 
@@ -155,21 +171,13 @@ def test_two_processes_take_the_steps_of_one_on_the_joined_batch(tmp_path):
 
 
 def test_two_processes_that_are_killed_resume_to_the_same_bytes(tmp_path):
-    # Two arms of 2 epochs of 4 steps; killed in the second epoch of the second arm.
-    argv = ["--dataset", "photo-digits", "--limit", "60", "--depth", "8", "--epochs", "2"]
-    argv += ["--batch-size", "16", "--no-show", "--runs-dir"]
-    run = [sys.executable, "-m", SCRIPT, *argv]
-    killed = dying(SCRIPT, "section4_transfer.engine", "step", 14, [*argv, str(tmp_path / "b")])
-    for command, status in (
-        ([*run, str(tmp_path / "a")], 0),
-        (killed, -signal.SIGKILL),
-        ([*run, str(tmp_path / "b"), "--resume"], 0),
-    ):
+    command = python(KILLED.format(tests=str(TESTS), out=str(tmp_path)))
+    for status in (-signal.SIGKILL, 0):
         processes = two_processes(command, stdout=subprocess.PIPE, text=True)
         outputs = [process.communicate(timeout=300)[0] for process in processes]
         assert [process.returncode for process in processes] == [status] * 2
     assert "resnet-8, seed" not in outputs[0]  # the finished arm is not trained again
-    whole, resumed = (outcome(tmp_path / runs / "resnet_vs_plain") for runs in "ab")
+    whole, resumed = (outcome(tmp_path / runs / "resnet_vs_plain") for runs in ("whole", "killed"))
     assert resumed == whole
 
 

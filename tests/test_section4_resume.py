@@ -8,7 +8,9 @@ import signal
 
 import pytest
 import torch
+import torchvision
 from resume_helpers import kill, outcome, stop
+from torchvision.models.resnet import BasicBlock, ResNet
 
 from section4_transfer import (
     augmentation_study,
@@ -74,6 +76,10 @@ def test_a_killed_run_resumes_to_the_same_bytes(whole, tmp_path):
     assert outcome(tmp_path / "resnet_vs_plain") == whole
 
 
+def half_a_resnet18(num_classes):
+    return ResNet(BasicBlock, [1, 1, 1, 1], num_classes)
+
+
 @pytest.mark.parametrize(
     ("script", "name", "more", "stops"),
     [
@@ -89,6 +95,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(whole, tmp_path):
 )
 def test_the_other_studies_resume_arm_by_arm(script, name, more, stops, tmp_path, monkeypatch):
     monkeypatch.setattr("section4_transfer.transfer.HEAD_STEPS", 8)
+    monkeypatch.setattr(torchvision.models, "resnet18", half_a_resnet18)
     monkeypatch.setattr(augmentation_study, "arms", lambda: {"none": (), "mixup": ("mixup",)})
     monkeypatch.setattr(augmentation_study, "find_gains", lambda *args: {})
     monkeypatch.setattr(augmentation_study, "conclude", lambda *args: [])

@@ -65,7 +65,6 @@ def test_no_global_randomness(path):
 @pytest.mark.parametrize("script", SCRIPTS, ids=name)
 def test_every_script_starts_in_every_way(script, tmp_path):
     starts = {
-        "from the root": ([name(script)], ROOT),
         "from its section": ([script.name], script.parent),
         "as a module": (["-m", f"{script.parent.name}.{script.stem}"], ROOT),
         "from elsewhere": ([str(script)], tmp_path),

@@ -178,7 +178,8 @@ def race_naive(args: argparse.Namespace) -> dict:
     model = build_cnn(rng=np.random.default_rng(0))
     with DataParallel(model, args.threads, EPOCH_BATCH) as network:
         steps["ours"] = our_step(network)
-        times = take_turns(steps, some_batches(EPOCH_BATCH, "float32", args), args.rounds, 5)
+        batches = some_batches(EPOCH_BATCH, "float32", args)
+        times = take_turns(steps, batches, args.rounds, args.steps)
     medians = {f"{name}_ms": float(median) for name, (median, *_) in times.items()}
     for dtype in ("float32", "float64"):
         medians[f"ratio_{dtype}"] = medians[f"naive_{dtype}_ms"] / medians["ours_ms"]

@@ -36,7 +36,10 @@ COMBINATIONS = [
         for options in grid(alpha=[0.99, 0.0], eps=[1e-8, 1e-2], momentum=[0.0, 0.9])
     ),
     *(("adam", options) for options in grid(betas=betas, eps=[1e-8, 1e-2])),
-    *(("adamw", options) for options in grid(betas=betas[:2], eps=[1e-8], weight_decay=[0.0, 0.1])),
+    *(
+        ("adamw", options)
+        for options in grid(betas=betas, eps=[1e-8, 1e-2], weight_decay=[0.0, 0.1])
+    ),
     *(("adagrad", options) for options in grid(eps=[1e-10, 1e-2])),
     *((name, {}) for name in TORCH),  # the defaults
 ]

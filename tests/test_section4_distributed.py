@@ -3,6 +3,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from shared_utils.errors import NothingToDo, UserError
 from shared_utils.torch_data import generator
 
 TESTS = Path(__file__).parent
+LIMIT = 120  # seconds; processes that do not agree wait for each other
 PROGRAM = """
 import sys, torch
 sys.path.insert(0, {tests!r})
@@ -93,36 +95,37 @@ def python(program):
     return [sys.executable, "-c", program]
 
 
+@contextmanager
 def two_processes(command, **options):
+    """Start the command twice, as the two of a group; none outlives the block."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    processes = []
-    for rank in range(2):
-        environment = os.environ | {
-            "RANK": str(rank),
-            "LOCAL_RANK": str(rank),
-            "WORLD_SIZE": "2",
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": port,
-            "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": str(ROOT),
-        }
-        processes.append(subprocess.Popen(command, env=environment, **options))
-    return processes
+    with ExitStack() as started:
+        processes = []
+        for rank in range(2):
+            environment = os.environ | {
+                "RANK": str(rank),
+                "LOCAL_RANK": str(rank),
+                "WORLD_SIZE": "2",
+                "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": port,
+                "OMP_NUM_THREADS": "1",
+                "PYTHONPATH": str(ROOT),
+            }
+            process = started.enter_context(subprocess.Popen(command, env=environment, **options))
+            started.callback(process.kill)
+            processes.append(process)
+        yield processes
 
 
 def test_when_the_first_process_fails_the_others_end_too_without_a_word():
     pipes = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")}
-    first, second = two_processes(python(FAILING), text=True, **pipes)
-    try:
-        assert second.communicate(timeout=300) == ("", "") and second.returncode == 2
+    with two_processes(python(FAILING), text=True, **pipes) as (first, second):
+        assert second.communicate(timeout=LIMIT) == ("", "") and second.returncode == 2
         assert first.poll() is None
-        _, errors = first.communicate("", timeout=300)
+        _, errors = first.communicate("", timeout=LIMIT)
         assert first.returncode == 2 and errors.strip() == "error: no data"
-    finally:
-        first.kill()
-        second.kill()
 
 
 def test_the_main_process_tells_how_it_went_and_the_others_follow(monkeypatch):
@@ -156,9 +159,10 @@ def test_processes_wait_long_enough_for_a_download(monkeypatch):
 
 
 def test_two_processes_take_the_steps_of_one_on_the_joined_batch(tmp_path):
-    processes = two_processes(python(PROGRAM.format(tests=str(TESTS), out=str(tmp_path))))
-    expected = trained(CPU)
-    assert [process.wait(300) for process in processes] == [0, 0]
+    program = PROGRAM.format(tests=str(TESTS), out=str(tmp_path))
+    with two_processes(python(program)) as processes:
+        expected = trained(CPU)
+        assert [process.wait(LIMIT) for process in processes] == [0, 0]
     for rank in range(2):
         found = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
         assert (found["rank"], found["world"]) == (rank, 2)
@@ -173,8 +177,8 @@ def test_two_processes_take_the_steps_of_one_on_the_joined_batch(tmp_path):
 def test_two_processes_that_are_killed_resume_to_the_same_bytes(tmp_path):
     command = python(KILLED.format(tests=str(TESTS), out=str(tmp_path)))
     for status in (-signal.SIGKILL, 0):
-        processes = two_processes(command, stdout=subprocess.PIPE, text=True)
-        outputs = [process.communicate(timeout=300)[0] for process in processes]
+        with two_processes(command, stdout=subprocess.PIPE, text=True) as processes:
+            outputs = [process.communicate(timeout=LIMIT)[0] for process in processes]
         assert [process.returncode for process in processes] == [status] * 2
     assert "resnet-8, seed" not in outputs[0]  # the finished arm is not trained again
     whole, resumed = (outcome(tmp_path / runs / "resnet_vs_plain") for runs in ("whole", "killed"))

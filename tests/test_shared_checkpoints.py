@@ -96,7 +96,7 @@ def test_a_truncated_checkpoint_is_refused_wherever_it_is_cut(tmp_path):
         pickle.dumps([1, 2]),
         pickle.dumps({"W": np.ndarray}),
         b"",
-        os.urandom(100),
+        np.random.default_rng(0).bytes(100),
     ],
 )
 def test_what_is_no_checkpoint_is_refused(tmp_path, content):

@@ -1,12 +1,12 @@
 """Race the update rules against PyTorch's: same parameters, same gradients, in turn.
 
 A step of an optimizer is a walk over memory: every parameter, its gradient and its memories are
-read and written, and little is computed in between. NumPy walks on one core, so PyTorch is given
-one, too, unless --threads says otherwise. Writes <runs-dir>/benchmark/. The only script of this
-section that needs PyTorch.
+read and written, and little is computed in between. Writes <runs-dir>/benchmark/. The only script
+of this section that needs PyTorch.
 """
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -40,7 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     for flag, default, words in (
         ("--rounds", 9, "turns of each contender; medians are over them"),
         ("--steps", 40, "steps in a turn"),
-        ("--threads", 1, "threads of PyTorch"),
+        ("--threads", os.cpu_count(), "cores of either"),
     ):
         parser.add_argument(
             flag, type=positive_int, default=default, help=f"{words} (default: %(default)s)"
@@ -67,7 +67,7 @@ def main(argv: list[str] | None = None) -> dict:
         return summary
 
 
-def contenders(rule: str, rng: np.random.Generator) -> tuple[Callable, Callable]:
+def contenders(rule: str, threads: int, rng: np.random.Generator) -> tuple[Callable, Callable]:
     """Return two functions that take one step each, from equal parameters, and return these."""
     import torch
 
@@ -76,6 +76,7 @@ def contenders(rule: str, rng: np.random.Generator) -> tuple[Callable, Callable]
     theirs = torch.nn.Parameter(torch.tensor(params["W"]))
     theirs.grad = torch.tensor(grads["W"])
     optimizer = make_optimizer(name, LR, **options)
+    optimizer.threads = threads
     torch_class = getattr(torch.optim, torch_name)
     torch_optimizer = torch_class([theirs], LR, foreach=True, **torch_options)
 
@@ -95,7 +96,7 @@ def race(rule: str, args: argparse.Namespace) -> dict:
 
     Raises RuntimeError when they do not arrive at the same parameters.
     """
-    pair = contenders(rule, stream(args.seed, rule))
+    pair = contenders(rule, args.threads, stream(args.seed, rule))
     after_five = [[step() for _ in range(5)][-1] for step in pair]
     if not np.allclose(*after_five, rtol=1e-5, atol=1e-2 * LR):
         raise RuntimeError(f"the two implementations of {rule} do not take the same steps")

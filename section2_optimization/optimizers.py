@@ -55,15 +55,14 @@ class SGD(Optimizer):
         if self.weight_decay:
             np.multiply(theta, self.weight_decay, out=scratch)
             scratch += g
-        else:
-            np.copyto(scratch, g)
+            g = scratch
         if self.momentum == 0:
-            _descend(theta, scratch, self.lr, scratch)
+            _descend(theta, g, self.lr, scratch)
             return
         velocity *= self.momentum
-        velocity += scratch
+        velocity += g
         if self.nesterov:
-            _descend(theta, scratch, self.lr, scratch)
+            _descend(theta, g, self.lr, scratch)
             _descend(theta, velocity, self.lr * self.momentum, scratch)
         else:
             _descend(theta, velocity, self.lr, scratch)
@@ -95,7 +94,10 @@ class RMSprop(Optimizer):
             self.slots = ("square_avg", "velocity")
 
     def _update(self, theta, g, scratch, square_avg, velocity=None):
-        _average_square(square_avg, g, self.alpha, scratch)
+        np.multiply(g, g, out=scratch)
+        scratch *= 1 - self.alpha
+        square_avg *= self.alpha
+        square_avg += scratch
         np.sqrt(square_avg, out=scratch)
         scratch += self.eps
         np.divide(g, scratch, out=scratch)
@@ -110,17 +112,20 @@ class RMSprop(Optimizer):
 class Adam(Optimizer):
     """Momentum divided by a running root mean square, both corrected for their start at zero.
 
-        m = beta1 m + (1 - beta1) g          mhat = m / (1 - beta1^t)
-        s = beta2 s + (1 - beta2) g^2        shat = s / (1 - beta2^t)
+        m = beta1 m + g          mhat = m / (1 + beta1 + ... + beta1^(t-1))
+        s = beta2 s + g^2        shat = s / (1 + beta2 + ... + beta2^(t-1))
         theta <- theta - eta mhat / (sqrt(shat) + eps)
+
+    m and s are sums whose older terms fade; divided by the sum of their weights they are means,
+    from the first step on. The paper keeps (1 - beta1) m and (1 - beta2) s, which it calls v: mhat
+    and shat are the same, and here each costs a multiplication less.
 
     eps stands outside the root and after the correction, as in the paper's algorithm 1 and in
     PyTorch. The first step of every parameter is eta sign(g), whatever the size of g, as long as
-    that is well above eps. Source: Kingma and Ba (2015), "Adam", algorithm 1, where eta is alpha
-    and s is v.
+    that is well above eps. Source: Kingma and Ba (2015), "Adam", algorithm 1, where eta is alpha.
     """
 
-    slots = ("mean", "square_avg")
+    slots = ("fading_sum", "fading_square_sum")
 
     def __init__(self, lr: float, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8):
         for name, beta in zip(("beta1", "beta2"), betas, strict=True):
@@ -129,17 +134,19 @@ class Adam(Optimizer):
         super().__init__(lr)
         self.betas, self.eps = tuple(betas), eps
 
-    def _update(self, theta, g, scratch, mean, square_avg):
-        beta1, beta2 = self.betas
-        _average(mean, g, beta1, scratch)
-        _average_square(square_avg, g, beta2, scratch)
-        # Both corrections are numbers, and are applied to numbers: with c = sqrt(1 - beta2^t),
-        # m / (sqrt(s) / c + eps) is c m / (sqrt(s) + c eps).
-        c = math.sqrt(1 - beta2**self.steps)
-        np.sqrt(square_avg, out=scratch)
-        scratch += c * self.eps
-        np.divide(mean, scratch, out=scratch)
-        _descend(theta, scratch, self.lr * c / (1 - beta1**self.steps), scratch)
+    def _update(self, theta, g, scratch, m, s):
+        (beta1, beta2), t = self.betas, self.steps
+        m *= beta1
+        m += g
+        s *= beta2
+        s += np.multiply(g, g, out=scratch)
+        # The sums of the weights are numbers, and are applied to numbers:
+        # (m / w1) / (sqrt(s / w2) + eps) is sqrt(w2) / w1 times m / (sqrt(s) + sqrt(w2) eps).
+        w1, w2 = ((1 - beta**t) / (1 - beta) for beta in self.betas)
+        np.sqrt(s, out=scratch)
+        scratch += math.sqrt(w2) * self.eps
+        np.divide(m, scratch, out=scratch)
+        _descend(theta, scratch, self.lr * math.sqrt(w2) / w1, scratch)
 
 
 class AdamW(Adam):
@@ -163,9 +170,9 @@ class AdamW(Adam):
         super().__init__(lr, betas, eps)
         self.weight_decay = weight_decay
 
-    def _update(self, theta, g, scratch, mean, square_avg):
+    def _update(self, theta, g, scratch, m, s):
         theta *= 1 - self.lr * self.weight_decay
-        super()._update(theta, g, scratch, mean, square_avg)
+        super()._update(theta, g, scratch, m, s)
 
 
 class Adagrad(Optimizer):
@@ -213,18 +220,3 @@ def _descend(theta, direction, rate, scratch) -> None:
     """theta <- theta - rate direction, in place."""
     np.multiply(direction, rate, out=scratch)
     theta -= scratch
-
-
-def _average(average, value, beta, scratch) -> None:
-    """average <- beta average + (1 - beta) value, in place."""
-    np.multiply(value, 1 - beta, out=scratch)
-    average *= beta
-    average += scratch
-
-
-def _average_square(average, value, beta, scratch) -> None:
-    """average <- beta average + (1 - beta) value^2, in place."""
-    np.multiply(value, value, out=scratch)
-    scratch *= 1 - beta
-    average *= beta
-    average += scratch

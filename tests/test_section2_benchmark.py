@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 
 from section2_optimization import benchmark
 
@@ -11,7 +12,10 @@ SMALL = ("--no-show", "--rounds", "2", "--steps", "1")
 
 @pytest.fixture(autouse=True)
 def few_parameters(monkeypatch):
+    threads = torch.get_num_threads()
     monkeypatch.setattr(benchmark, "SHAPE", (3, 4))
+    yield
+    torch.set_num_threads(threads)  # which the script has set
 
 
 def test_every_rule_is_raced(tmp_path):

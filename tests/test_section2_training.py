@@ -184,7 +184,7 @@ def test_the_script_writes_everything(tmp_path, capsys):
     assert (
         json.loads((folder / "summary.json").read_text())["runs"].keys() == summary["runs"].keys()
     )
-    rows = list(csv.DictReader((folder / "metrics.csv").open()))
+    rows = list(csv.DictReader((folder / "metrics.csv").read_text().splitlines()))
     # Two optimizers and two schedules, two seeds, at the start and after each of three epochs.
     assert len(rows) == (2 + 2) * 2 * 4
     out = capsys.readouterr().out

@@ -1,9 +1,7 @@
-"""What the tests of Section 2 share: arrays of every memory layout, and a PyTorch that is quick."""
+"""What the tests of Section 2 share: arrays of every memory layout."""
 
 import numpy as np
 import torch
-
-torch.set_num_threads(1)  # the arrays are tiny: threads would only wait for each other
 
 
 def contiguous(rng, n, d):

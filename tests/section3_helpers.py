@@ -5,8 +5,6 @@ import torch
 
 from section3_cnn.layers import AvgPool2D, BatchNorm2D, Conv2D, Flatten, Linear, MaxPool2D, ReLU
 
-torch.set_num_threads(1)  # tensors this small only wait for a second thread
-
 
 def naive_conv(x, W, b, stride, padding):
     """b[o] + sum of W[o, c, i, j] x[n, c, r s + i - p, q s + j - p]: the definition, in loops."""

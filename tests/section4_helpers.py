@@ -1,6 +1,5 @@
 """What the tests of section 4 share: a tiny problem that a tiny network learns in seconds."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +10,6 @@ from torch import nn
 from section4_transfer.devices import Runtime
 from shared_utils.torch_data import generator
 
-torch.set_num_threads(1)  # for tiny networks, a second thread costs more than it gives
 ROOT = Path(__file__).resolve().parents[1]
 CPU = Runtime(torch.device("cpu"), "fp32")
 
@@ -46,12 +44,10 @@ def as_float(x, y, generator):
 def run_script(name: str, *flags: str, **options) -> subprocess.CompletedProcess:
     """Run a script of section 4 in a process of its own."""
     script = ROOT / "section4_transfer" / f"{name}.py"
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}
     return subprocess.run(
         [sys.executable, str(script), "--no-show", *flags],
         capture_output=True,
         text=True,
-        env=environment,
         timeout=120,
         **options,
     )

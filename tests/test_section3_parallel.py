@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_info, threadpool_limits
 
-from section3_cnn import data_parallel, train_mnist_numpy
+from section3_cnn import data_parallel, fit, train_mnist_numpy
 from section3_cnn.data_parallel import PART, DataParallel, parts
 from section3_cnn.layers import BatchNorm2D, Conv2D, Dropout, MaxPool2D, ReLU
 from section3_cnn.losses import SoftmaxCrossEntropy
@@ -186,6 +186,20 @@ def test_threads_change_no_byte_of_a_run(tmp_path):
         folder = tmp_path / threads / "mnist_numpy"
         written.append([(folder / name).read_bytes() for name in ("best.pkl", "metrics.csv")])
     assert written[0] == written[1]
+
+
+def test_blas_is_held_to_one_thread_in_training(tmp_path, monkeypatch):
+    seen, evaluate = set(), fit.evaluate
+
+    def watched(*args):
+        seen.update(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
+        return evaluate(*args)
+
+    monkeypatch.setattr(fit, "evaluate", watched)
+    with threadpool_limits(2, "blas"):
+        argv = ["--dataset", "digits", "--limit", "50", "--epochs", "1", "--no-show"]
+        train_mnist_numpy.main([*argv, "--runs-dir", str(tmp_path)])
+    assert seen == {1}
 
 
 def test_peak_memory_is_in_mebibytes():

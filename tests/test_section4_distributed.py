@@ -110,7 +110,6 @@ def two_processes(command, **options):
                 "WORLD_SIZE": "2",
                 "MASTER_ADDR": "127.0.0.1",
                 "MASTER_PORT": port,
-                "OMP_NUM_THREADS": "1",
                 "PYTHONPATH": str(ROOT),
             }
             process = started.enter_context(subprocess.Popen(command, env=environment, **options))

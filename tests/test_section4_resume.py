@@ -31,16 +31,11 @@ EVERY_STEP = ["--checkpoint-minutes", "1e-9"]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def no_figures_and_one_thread():
-    """Keep to one thread, here and in the processes that are killed: bytes depend on the number."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def no_figures():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OMP_NUM_THREADS", "1")
         for module in (plots_depth, plots_augmentation, plots_transfer):
             patch.setattr(module, "draw_all", lambda *args: None)
         yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

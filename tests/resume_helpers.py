@@ -1,9 +1,4 @@
-"""Stopping a training script at an exact step, in its own process or by SIGKILL in another.
-
-As a script: `resume_helpers.py SCRIPT_MODULE STEPS_MODULE WHERE COUNT [ARGUMENT ...]` runs the
-script and kills its own process the COUNT-th time that it is WHERE: "step", after a training step,
-or "rename", when a file is written but has not yet taken its name.
-"""
+"""Stopping a training script at an exact step, in its own process or by SIGKILL in another."""
 
 import hashlib
 import importlib
@@ -11,16 +6,15 @@ import itertools
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 
 import pytest
+from processes import run
 
 from shared_utils.interrupts import Interrupted
 
-ROOT = Path(__file__).resolve().parents[1]
 TIMINGS = ("seconds", "per_second", "ms_per_step", "memory")
 
 
@@ -48,11 +42,20 @@ def stop(monkeypatch, main, module: ModuleType, argv: list[str], step: int, numb
 
 
 def kill(script: str, steps_in: str, where: str, count: int, argv: list[str]) -> None:
-    """Run a script in a process of its own, killed as the module says."""
-    command = [sys.executable, __file__, script, steps_in, where, str(count), *argv, "--resume"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    died = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert died.returncode == -signal.SIGKILL, died.stderr
+    """Run a script in a process of its own and kill it the `count`-th time that it is `where`.
+
+    "step": after a training step; "rename": a file is written but has not yet taken its name.
+    """
+    with TemporaryDirectory() as folder:
+        output = Path(folder, "output")
+        with run(_until_killed, script, steps_in, where, count, argv, output=output) as process:
+            process.join()
+            assert process.exitcode == -signal.SIGKILL, output.read_text()
+
+
+def die() -> None:
+    """End this process at once, as a power cut does."""
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def outcome(folder: Path) -> dict[str, str | dict]:
@@ -71,22 +74,17 @@ def _untimed(value):
     return value
 
 
-def _die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-if __name__ == "__main__":
-    script, steps_in, where, count, *argv = sys.argv[1:]
+def _until_killed(script: str, steps_in: str, where: str, count: int, argv: list[str]) -> None:
     main = importlib.import_module(script).main
     if where == "step":
-        count_steps(importlib.import_module(steps_in), int(count), _die)
+        count_steps(importlib.import_module(steps_in), count, die)
     else:
         rename, counter = os.replace, itertools.count(1)
 
         def replace(source, target):
-            if next(counter) == int(count):
-                _die()
+            if next(counter) == count:
+                die()
             rename(source, target)
 
         os.replace = replace
-    main(argv)
+    main([*argv, "--resume"])

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from resume_helpers import ROOT, kill, outcome, stop
+from resume_helpers import kill, outcome, stop
 
 from section1_mlp import arms, train
 from shared_utils.checkpoints import save_checkpoint
@@ -107,7 +107,7 @@ def test_a_full_disc_ends_in_one_line_and_spares_the_checkpoint(whole, tmp_path)
     def limited():
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
-    command = [sys.executable, str(ROOT / "section1_mlp" / "train.py"), *argv]
+    command = [sys.executable, train.__file__, *argv]
     full = subprocess.run(command, capture_output=True, text=True, preexec_fn=limited)
     assert full.returncode == 2
     (line,) = full.stderr.strip().splitlines()

@@ -1,38 +1,27 @@
-import os
+import multiprocessing
 import signal
 import socket
-import subprocess
-import sys
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 import pytest
 import torch
-from resume_helpers import outcome
-from section4_helpers import CPU, ROOT, TinyNet, as_float, tiny_part
+from processes import run
+from resume_helpers import count_steps, die, outcome
+from section4_helpers import CPU, TinyNet, as_float, tiny_part
 from torch import distributed
 
+from section4_transfer import engine, plots_depth, resnet_vs_plain
 from section4_transfer.devices import Runtime
 from section4_transfer.distributed import main_first, runtime
 from section4_transfer.engine import fit
 from section4_transfer.models import initialise
 from section4_transfer.recipe import Recipe
 from section4_transfer.steps import evaluate, make_optimizer, train_steps
+from shared_utils.cli import start
 from shared_utils.errors import NothingToDo, UserError
 from shared_utils.torch_data import generator
 
-TESTS = Path(__file__).parent
 LIMIT = 120  # seconds; processes that do not agree wait for each other
-PROGRAM = """
-import sys, torch
-sys.path.insert(0, {tests!r})
-from test_section4_distributed import trained
-from section4_transfer.distributed import runtime
-with runtime("cpu", "fp32") as here:
-    result = trained(here)
-    result["rank"], result["world"] = here.rank, here.world
-torch.save(result, {out!r} + f"/{{result['rank']}}.pt")
-"""
 
 
 def trained(here):
@@ -54,77 +43,75 @@ def trained(here):
     }
 
 
-# The first process fails before the others begin, and then takes long to end.
-FAILING = """
-import sys
-from section4_transfer.distributed import main_first, runtime
-from shared_utils.cli import start
-from shared_utils.errors import UserError
-def main():
+def train_in_a_group(folder):
     with runtime("cpu", "fp32") as here:
-        try:
-            with main_first(here):
+        torch.save(trained(here) | {"world": here.world}, folder / f"{here.rank}.pt")
+
+
+def fail_first(go_on):
+    """The first process fails before the other begins, and then takes long to end."""
+
+    def main():
+        with runtime("cpu", "fp32") as here:
+            try:
+                with main_first(here):
+                    if here.is_main:
+                        raise UserError("no data")
+                    print("began")
+            finally:
                 if here.is_main:
-                    raise UserError("no data")
-                print("began")
-        finally:
-            if here.is_main:
-                sys.stdin.read()
-start(main)
-"""
+                    go_on.wait(LIMIT)
 
-# Two arms of 2 epochs of 4 steps: undisturbed, and killed in the second epoch of the second arm.
-# A second start goes on. The port of a group that has ended is not free at once.
-KILLED = """
-import os, pathlib, signal, sys
-sys.path.insert(0, {tests!r})
-from resume_helpers import count_steps
-from section4_transfer import engine, plots_depth, resnet_vs_plain
-plots_depth.draw_all = lambda *args: None
-argv = "--dataset photo-digits --limit 60 --depth 8 --epochs 2 --batch-size 16 --no-show".split()
-argv += ["--device", "cpu", "--runs-dir"]
-if not pathlib.Path({out!r}, "killed").exists():
-    resnet_vs_plain.main([*argv, {out!r} + "/whole"])
-    os.environ["MASTER_PORT"] = str(int(os.environ["MASTER_PORT"]) + 1)
-    count_steps(engine, 14, lambda: os.kill(os.getpid(), signal.SIGKILL))
-resnet_vs_plain.main([*argv, {out!r} + "/killed", "--resume"])
-"""
+    start(main)
 
 
-def python(program):
-    return [sys.executable, "-c", program]
+def run_the_study(folder, kill_at=None):
+    """Two arms of 2 epochs of 4 steps."""
+    plots_depth.draw_all = lambda *args: None
+    if kill_at is not None:
+        count_steps(engine, kill_at, die)
+    argv = ["--dataset", "photo-digits", "--limit", "60", "--depth", "8", "--epochs", "2"]
+    argv += ["--batch-size", "16", "--no-show", "--device", "cpu", "--resume"]
+    resnet_vs_plain.main([*argv, "--runs-dir", str(folder)])
 
 
 @contextmanager
-def two_processes(command, **options):
-    """Start the command twice, as the two of a group; none outlives the block."""
+def two_processes(function, *args, folder):
+    """Call the function twice, as the two of a group; their outputs are `folder`/0 and 1."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
+    group = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     with ExitStack() as started:
-        processes = []
-        for rank in range(2):
-            environment = os.environ | {
-                "RANK": str(rank),
-                "LOCAL_RANK": str(rank),
-                "WORLD_SIZE": "2",
-                "MASTER_ADDR": "127.0.0.1",
-                "MASTER_PORT": port,
-                "PYTHONPATH": str(ROOT),
-            }
-            process = started.enter_context(subprocess.Popen(command, env=environment, **options))
-            started.callback(process.kill)
-            processes.append(process)
-        yield processes
+        yield [
+            started.enter_context(
+                run(
+                    function,
+                    *args,
+                    output=folder / str(rank),
+                    environment=group | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+                )
+            )
+            for rank in range(2)
+        ]
 
 
-def test_when_the_first_process_fails_the_others_end_too_without_a_word():
-    pipes = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")}
-    with two_processes(python(FAILING), text=True, **pipes) as (first, second):
-        assert second.communicate(timeout=LIMIT) == ("", "") and second.returncode == 2
-        assert first.poll() is None
-        _, errors = first.communicate("", timeout=LIMIT)
-        assert first.returncode == 2 and errors.strip() == "error: no data"
+def statuses(processes):
+    """Return how two processes have ended."""
+    for process in processes:
+        process.join(LIMIT)
+    return [process.exitcode for process in processes]
+
+
+def test_when_the_first_process_fails_the_others_end_too_without_a_word(tmp_path):
+    go_on = multiprocessing.get_context("forkserver").Event()
+    with two_processes(fail_first, go_on, folder=tmp_path) as (first, second):
+        second.join(LIMIT)
+        assert second.exitcode == 2 and (tmp_path / "1").read_text() == ""
+        assert first.is_alive()
+        go_on.set()
+        first.join(LIMIT)
+        assert first.exitcode == 2 and (tmp_path / "0").read_text().strip() == "error: no data"
 
 
 def test_the_main_process_tells_how_it_went_and_the_others_follow(monkeypatch):
@@ -158,13 +145,12 @@ def test_processes_wait_long_enough_for_a_download(monkeypatch):
 
 
 def test_two_processes_take_the_steps_of_one_on_the_joined_batch(tmp_path):
-    program = PROGRAM.format(tests=str(TESTS), out=str(tmp_path))
-    with two_processes(python(program)) as processes:
+    with two_processes(train_in_a_group, tmp_path, folder=tmp_path) as processes:
         expected = trained(CPU)
-        assert [process.wait(LIMIT) for process in processes] == [0, 0]
+        assert statuses(processes) == [0, 0]
     for rank in range(2):
         found = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
-        assert (found["rank"], found["world"]) == (rank, 2)
+        assert found["world"] == 2
         torch.testing.assert_close(found["gradients"], expected["gradients"])
         torch.testing.assert_close(found["weights"], expected["weights"])
         torch.testing.assert_close(found["losses"], expected["losses"])
@@ -174,14 +160,18 @@ def test_two_processes_take_the_steps_of_one_on_the_joined_batch(tmp_path):
 
 
 def test_two_processes_that_are_killed_resume_to_the_same_bytes(tmp_path):
-    command = python(KILLED.format(tests=str(TESTS), out=str(tmp_path)))
-    for status in (-signal.SIGKILL, 0):
-        with two_processes(command, stdout=subprocess.PIPE, text=True) as processes:
-            outputs = [process.communicate(timeout=LIMIT)[0] for process in processes]
-        assert [process.returncode for process in processes] == [status] * 2
-    assert "resnet-8, seed" not in outputs[0]  # the finished arm is not trained again
-    whole, resumed = (outcome(tmp_path / runs / "resnet_vs_plain") for runs in ("whole", "killed"))
-    assert resumed == whole
+    whole, killed = tmp_path / "runs", tmp_path / "killed"
+    for folder, kill_at, status in (
+        (whole, None, 0),
+        (killed, 14, -signal.SIGKILL),  # in the second epoch of the second arm
+        (killed, None, 0),
+    ):
+        with two_processes(run_the_study, folder, kill_at, folder=tmp_path) as processes:
+            assert statuses(processes) == [status] * 2
+    assert (
+        "resnet-8, seed" not in (tmp_path / "0").read_text()
+    )  # what is finished is not done again
+    assert outcome(killed / "resnet_vs_plain") == outcome(whole / "resnet_vs_plain")
 
 
 def test_one_process_joins_no_group(monkeypatch):

@@ -52,9 +52,13 @@ def main(argv: list[str] | None = None) -> dict:
     """Time a step of every rule, print and write the results, return the summary."""
     args = parse_args(build_parser(), argv, QUICK)
     import torch
+    from threadpoolctl import threadpool_limits
 
     torch.set_num_threads(args.threads)
-    with open_run(args, "benchmark", {"name": "random numbers"}) as run:
+    with (
+        threadpool_limits(args.threads, "blas"),
+        open_run(args, "benchmark", {"name": "random numbers"}) as run,
+    ):
         summary = {"torch": torch.__version__, "results": []}
         print(f"a step over {np.prod(SHAPE):,} parameters, float32, in milliseconds")
         print(f"{'rule':<10}{'ours':>7}{'PyTorch':>9}{'ratio':>7}")

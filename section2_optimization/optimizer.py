@@ -1,31 +1,27 @@
 """What all update rules share: checks, memory, and its saving.
 
 A rule with a memory of past gradients keeps one array per parameter and purpose (a "slot"), zero at
-first. Everything is checked before anything is changed: a step is taken whole or not at all. The
-rules are elementwise, so a large parameter is cut in pieces, one for each core, and the result is
-the same; threads are enough for that, as NumPy gives Python's lock back while it computes.
+first. Everything is checked before anything is changed: a step is taken whole or not at all.
 """
 
-import functools
 import math
 import os
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-PIECE = 2**17  # elements: to wake a thread takes as long as a few operations on so many
+from section2_optimization.pieces import in_pieces
 
 
 class Optimizer:
     """Base of the rules: `step` checks, then calls `_update` for every parameter.
 
     A rule names its `slots` and defines `_update(theta, g, scratch, *slots)`, which changes theta
-    in place and leaves g alone; `scratch` has theta's shape. `steps` counts, the first is 1.
-    `threads` share each large parameter.
+    in place and leaves g alone; `scratch` has theta's shape. `steps` counts, the first is 1. A rule
+    is elementwise: `threads` may call it at the same time for pieces of a large parameter.
     """
 
     slots: tuple[str, ...] = ()
-    threads = os.cpu_count()
+    threads = os.cpu_count() or 1
 
     def __init__(self, lr: float):
         self.lr = lr
@@ -57,7 +53,7 @@ class Optimizer:
             if key not in self._scratch:
                 self._scratch[key] = np.empty_like(theta)
             slots = (self._memory[key][slot] for slot in self.slots)
-            _in_pieces(self.threads, self._update, theta, grads[key], self._scratch[key], *slots)
+            in_pieces(self.threads, self._update, theta, grads[key], self._scratch[key], *slots)
 
     def state_dict(self) -> dict:
         """Return a copy of what the rule remembers, in plain containers and arrays."""
@@ -95,6 +91,8 @@ class Optimizer:
         for key, theta in params.items():
             g = grads[key]
             shapes = [array.shape for array in self._memory.get(key, {}).values()]
+            if key in self._scratch:
+                shapes.append(self._scratch[key].shape)
             if any(shape != theta.shape for shape in (g.shape, *shapes)):
                 first = f", at the first step {shapes[0]}" if shapes else ""
                 raise ValueError(f"{key} is {theta.shape}, its gradient {g.shape}{first}")
@@ -104,24 +102,6 @@ class Optimizer:
 
     def _update(self, theta, g, scratch, *slots) -> None:
         raise NotImplementedError
-
-
-def _in_pieces(threads: int, update, *arrays: np.ndarray) -> None:
-    """Call `update` with the arrays, of equal shape, or in threads with pieces of their rows."""
-    count = min(threads, arrays[0].size // PIECE)
-    if count < 2:
-        update(*arrays)
-        return
-    mine, *others = zip(*(np.array_split(array, count) for array in arrays), strict=True)  # views
-    started = [_pool(count - 1).submit(update, *piece) for piece in others]
-    update(*mine)
-    for piece in started:
-        piece.result()  # an error in a thread comes out here
-
-
-@functools.cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads)
 
 
 def check_range(name: str, value: float, holds: bool, words: str) -> None:

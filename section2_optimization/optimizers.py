@@ -110,15 +110,15 @@ class RMSprop(Optimizer):
 
 
 class Adam(Optimizer):
-    """Momentum divided by a running root mean square, both corrected for their start at zero.
+    """Momentum divided by a running root mean square, both means from the first step on.
 
         m = beta1 m + g          mhat = m / (1 + beta1 + ... + beta1^(t-1))
         s = beta2 s + g^2        shat = s / (1 + beta2 + ... + beta2^(t-1))
         theta <- theta - eta mhat / (sqrt(shat) + eps)
 
-    m and s are sums whose older terms fade; divided by the sum of their weights they are means,
-    from the first step on. The paper keeps (1 - beta1) m and (1 - beta2) s, which it calls v: mhat
-    and shat are the same, and here each costs a multiplication less.
+    m and s are sums whose older terms fade; mhat and shat divide them by the sum of their weights.
+    The paper keeps (1 - beta1) m, and (1 - beta2) s under the name of v, which start too small, and
+    corrects them: mhat and shat are the same, and here each costs a multiplication less.
 
     eps stands outside the root and after the correction, as in the paper's algorithm 1 and in
     PyTorch. The first step of every parameter is eta sign(g), whatever the size of g, as long as

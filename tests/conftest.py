@@ -1,6 +1,6 @@
 """Settings for all tests: no windows, and Ctrl-C as usual, which a background job ignores.
 
-Each test has one core: the arrays are small, and pytest has a process on every core.
+Every process has one thread: the arrays are small, and pytest has a process on each of the cores.
 """
 
 import os

@@ -49,7 +49,7 @@ def kill(script: str, steps_in: str, where: str, count: int, argv: list[str]) ->
     with TemporaryDirectory() as folder:
         output = Path(folder, "output")
         with run(_until_killed, script, steps_in, where, count, argv, output=output) as process:
-            process.join()
+            process.join(120)
             assert process.exitcode == -signal.SIGKILL, output.read_text()
 
 

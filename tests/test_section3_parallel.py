@@ -197,6 +197,8 @@ def test_blas_is_held_to_one_thread_in_training(tmp_path, monkeypatch):
 
     monkeypatch.setattr(fit, "evaluate", watched)
     with threadpool_limits(2, "blas"):
+        if not any(pool["num_threads"] == 2 for pool in threadpool_info()):
+            pytest.skip("the threads of this BLAS cannot be set")
         argv = ["--dataset", "digits", "--limit", "50", "--epochs", "1", "--no-show"]
         train_mnist_numpy.main([*argv, "--runs-dir", str(tmp_path)])
     assert seen == {1}

@@ -1,11 +1,10 @@
-import multiprocessing
 import signal
 import socket
 from contextlib import ExitStack, contextmanager
 
 import pytest
 import torch
-from processes import run
+from processes import CONTEXT, run
 from resume_helpers import count_steps, die, outcome
 from section4_helpers import CPU, TinyNet, as_float, tiny_part
 from torch import distributed
@@ -96,22 +95,24 @@ def two_processes(function, *args, folder):
         ]
 
 
-def statuses(processes):
-    """Return how two processes have ended."""
+def ended(processes, folder, status):
+    """Wait for two processes; return the first one's output. Both must have ended with `status`."""
     for process in processes:
         process.join(LIMIT)
-    return [process.exitcode for process in processes]
+    outputs = [(folder / str(rank)).read_text() for rank in range(2)]
+    assert [process.exitcode for process in processes] == [status] * 2, outputs
+    return outputs[0]
 
 
 def test_when_the_first_process_fails_the_others_end_too_without_a_word(tmp_path):
-    go_on = multiprocessing.get_context("forkserver").Event()
+    go_on = CONTEXT.Event()
     with two_processes(fail_first, go_on, folder=tmp_path) as (first, second):
         second.join(LIMIT)
-        assert second.exitcode == 2 and (tmp_path / "1").read_text() == ""
+        assert (second.exitcode, (tmp_path / "1").read_text()) == (2, "")
         assert first.is_alive()
         go_on.set()
         first.join(LIMIT)
-        assert first.exitcode == 2 and (tmp_path / "0").read_text().strip() == "error: no data"
+        assert (first.exitcode, (tmp_path / "0").read_text()) == (2, "\nerror: no data\n")
 
 
 def test_the_main_process_tells_how_it_went_and_the_others_follow(monkeypatch):
@@ -147,7 +148,7 @@ def test_processes_wait_long_enough_for_a_download(monkeypatch):
 def test_two_processes_take_the_steps_of_one_on_the_joined_batch(tmp_path):
     with two_processes(train_in_a_group, tmp_path, folder=tmp_path) as processes:
         expected = trained(CPU)
-        assert statuses(processes) == [0, 0]
+        ended(processes, tmp_path, 0)
     for rank in range(2):
         found = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
         assert found["world"] == 2
@@ -167,10 +168,8 @@ def test_two_processes_that_are_killed_resume_to_the_same_bytes(tmp_path):
         (killed, None, 0),
     ):
         with two_processes(run_the_study, folder, kill_at, folder=tmp_path) as processes:
-            assert statuses(processes) == [status] * 2
-    assert (
-        "resnet-8, seed" not in (tmp_path / "0").read_text()
-    )  # what is finished is not done again
+            output = ended(processes, tmp_path, status)
+    assert "plain-8, seed" in output and "resnet-8, seed" not in output  # what is done stays done
     assert outcome(killed / "resnet_vs_plain") == outcome(whole / "resnet_vs_plain")
 
 

@@ -59,6 +59,7 @@ def file(tmp_path_factory):
     return path, path.read_bytes()
 
 
+@pytest.mark.filterwarnings("ignore:invalid escape sequence")  # of pickletools, in mutated text
 @settings(max_examples=1000, deadline=None, derandomize=True)
 @given(
     edits=st.lists(

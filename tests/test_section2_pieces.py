@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from processes import CONTEXT
+from processes import run
 
 from section2_optimization.optimizers import make_optimizer
 from section2_optimization.pieces import PIECE, in_pieces
@@ -70,7 +70,7 @@ def test_an_error_comes_out_when_all_have_ended(fails_in_main):
         if in_main_thread() == fails_in_main:
             failed.set()
             raise MemoryError("no room")
-        failed.wait()
+        failed.wait(60)
         for _ in range(200):
             piece.sum()
         ended.append(True)
@@ -95,11 +95,10 @@ def test_numpy_is_as_strict_in_the_threads_as_in_the_caller():
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks on this system")
 def test_a_forked_process_has_threads_of_its_own(tmp_path):
-    process = CONTEXT.Process(target=cut_before_and_after_a_fork, args=(tmp_path / "child",))
-    process.start()
-    process.join(60)
-    process.kill()
-    assert (tmp_path / "child").read_text() == "done"
+    proof, output = tmp_path / "child", tmp_path / "output"
+    with run(cut_before_and_after_a_fork, proof, output=output) as process:
+        process.join(60)
+    assert proof.read_text() == "done"
 
 
 def cut_before_and_after_a_fork(proof):

@@ -1,0 +1,36 @@
+"""The race of the MLP against PyTorch: equal losses or no race, and every number is written."""
+
+import json
+
+import pytest
+import torch
+
+from section1_mlp import benchmark
+
+SMALL = ("--no-show", "--rounds", "1", "--steps", "1", "--samples", "256", "--threads", "1")
+
+
+def test_every_number_is_written(tmp_path):
+    benchmark.main([*SMALL, "--runs-dir", str(tmp_path)])
+    summary = json.loads((tmp_path / "benchmark" / "summary.json").read_text())
+    assert (tmp_path / "benchmark" / "steps.png").stat().st_size > 0
+    assert torch.get_num_threads() == 1
+    raced = [(result["dtype"], result["batch"]) for result in summary["results"]]
+    assert raced == [(d, n) for d in ("float32", "float64") for n in benchmark.BATCH_SIZES]
+    for result in summary["results"]:
+        assert result["ratio"] == result["torch_ms"] / result["ours_ms"] > 0
+        assert result["share_of_peak"] > 0
+        for who in ("ours", "torch"):
+            low, high = result[f"{who}_quartiles_ms"]
+            assert low <= result[f"{who}_ms"] <= high
+    assert list(summary["parts_ms"]) == ["forward and loss", "backward", "update"]
+    epoch = summary["epoch"]
+    assert epoch["ratio"] == epoch["torch_seconds"] / epoch["ours_seconds"] > 0
+    assert epoch["samples"] == 256
+
+
+def test_networks_that_learn_differently_are_not_compared(tmp_path, monkeypatch):
+    step = benchmark.MLP.step
+    monkeypatch.setattr(benchmark.MLP, "step", lambda self, lr, *rest: step(self, 2 * lr, *rest))
+    with pytest.raises(RuntimeError, match="compute different losses"):
+        benchmark.main([*SMALL, "--runs-dir", str(tmp_path)])

@@ -9,6 +9,7 @@ image rotations", section 2.
 """
 
 import pickle
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,9 @@ from shared_utils.network import DownloadError, check_answer
 from shared_utils.torch_data import TorchData
 
 _IMAGENET_STATISTICS = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+_WRAPPERS = ("state_dict", "model_state_dict", "model")  # keys of a training script's checkpoint
+# What DataParallel, torch.compile and training frameworks put before every name.
+_PREFIX = re.compile(r"^((module|_orig_mod|model|net)\.)+")
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,8 @@ def imagenet_state() -> dict[str, Tensor]:
 def file_state(path: Path) -> dict[str, Tensor]:
     """Return the state dict in a file, read so that nothing in it can run.
 
-    Raises UserError when the file is missing, or is no state dict.
+    Training scripts keep it in a dict of more, and wrappers put a prefix before every key: both are
+    unpacked. Raises UserError when the file is missing, or holds no state dict.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -94,19 +99,27 @@ def file_state(path: Path) -> dict[str, Tensor]:
             f"{path} is not a file of weights alone: save one with"
             " torch.save(model.state_dict(), path)"
         ) from error
-    named = isinstance(state, dict) and all(isinstance(key, str) for key in state)
+    for key in _WRAPPERS:
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+            break
+    named = isinstance(state, dict) and state and all(isinstance(key, str) for key in state)
     if not named or not all(isinstance(value, Tensor) for value in state.values()):
         raise UserError(f"{path} holds no state dict: save model.state_dict(), not the model")
-    return state
+    return {_PREFIX.sub("", key): value for key, value in state.items()}
 
 
 def load_backbone(model: nn.Module, start: Start) -> None:
     """Copy the weights of `start` into all of `model` but its head `fc`: every task has its own.
 
+    Batch norm's counters of batches came with PyTorch 0.4.1, and the published ImageNet file is
+    older: absent ones are 0, as in PyTorch. They change nothing here, where momentum is fixed.
     Raises UserError, naming the first keys that differ, when they are another network's.
     """
-    state = start.state
-    expected = {k: v.shape for k, v in model.state_dict().items() if not k.startswith("fc.")}
+    own = model.state_dict()
+    counters = {k: torch.zeros_like(v) for k, v in own.items() if k.endswith("num_batches_tracked")}
+    state = counters | start.state
+    expected = {k: v.shape for k, v in own.items() if not k.startswith("fc.")}
     found = {k: v.shape for k, v in state.items() if not k.startswith("fc.")}
     wrong = [f"{key} is missing" for key in expected if key not in found]
     wrong += [f"{key} is unknown" for key in found if key not in expected]
@@ -121,7 +134,7 @@ def load_backbone(model: nn.Module, start: Start) -> None:
             f"{start.origin} holds the weights of another network: {'; '.join(wrong[:3])}{more}:"
             " give a state dict of torchvision's ResNet-18"
         )
-    head = {k: v for k, v in model.state_dict().items() if k.startswith("fc.")}
+    head = {k: v for k, v in own.items() if k.startswith("fc.")}
     model.load_state_dict({k: v for k, v in state.items() if k in expected} | head)
 
 

@@ -12,7 +12,7 @@ from section4_transfer.augmentation_gains import (
     number_of_comparisons,
 )
 from section4_transfer.engine import Fit
-from section4_transfer.models import CifarNet, resnet18
+from section4_transfer.models import CifarNet, initialise, resnet18
 from section4_transfer.pretrained import Start, file_state, find_start, load_backbone
 from section4_transfer.results import (
     Outcome,
@@ -127,6 +127,55 @@ def test_weights_of_another_network_are_refused_with_the_keys(tmp_path):
     state["extra"] = torch.zeros(1)
     with pytest.raises(UserError, match=r"extra is unknown; layer1.0.conv1.weight is \(3, 3\)"):
         load_backbone(resnet18(2), Start("x.pt", state))
+
+
+def published_layout():
+    """The state dict of torchvision's ImageNet file: 102 keys, older than batch norm's counters."""
+    state = initialise(resnet18(1000), torch.Generator().manual_seed(3)).state_dict()
+    return {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
+
+
+def test_weights_older_than_batch_norms_counters_are_taken_and_the_counters_are_0(tmp_path):
+    state, model = published_layout(), resnet18(7)
+    assert len(state) == 102
+    torch.save(state, tmp_path / "old.pth")
+    model.bn1.num_batches_tracked += 5
+    start, _ = find_start(str(tmp_path / "old.pth"))
+    load_backbone(model, start)
+    assert torch.equal(model.layer4[1].conv2.weight, state["layer4.1.conv2.weight"])
+    assert model.bn1.num_batches_tracked == 0
+    assert model.fc.out_features == 7
+    del state["bn1.running_mean"]  # any other absent key is still an error
+    torch.save(state, tmp_path / "old.pth")
+    with pytest.raises(UserError, match=r"bn1.running_mean is missing"):
+        find_start(str(tmp_path / "old.pth"))
+
+
+@pytest.mark.parametrize("wrapper", [None, "state_dict", "model_state_dict", "model"])
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.module.", "model."])
+def test_weights_are_found_in_a_checkpoint_and_behind_a_prefix(tmp_path, wrapper, prefix):
+    state = {prefix + key: value for key, value in published_layout().items()}
+    content = {wrapper: state, "epoch": 90, "best_acc1": 69.8} if wrapper else state
+    torch.save(content, tmp_path / "w.pth")
+    model = resnet18(3)
+    load_backbone(model, find_start(str(tmp_path / "w.pth"))[0])
+    assert torch.equal(model.conv1.weight, published_layout()["conv1.weight"])
+
+
+def test_imagenets_published_file_in_the_cache_is_used_without_a_network(tmp_path, monkeypatch):
+    def refuse(*args, **options):
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(pretrained, "check_answer", refuse)
+    monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
+    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
+    torch.save(published_layout(), tmp_path / "hub" / "checkpoints" / "resnet18-f37072fd.pth")
+    for weights in ("auto", "imagenet"):
+        start, notice = find_start(weights)
+        assert notice == "" and start.origin == "imagenet"
+        load_backbone(resnet18(10), start)
+        assert start.statistics(None)[0].tolist() == pytest.approx([0.485, 0.456, 0.406])
 
 
 def test_a_weights_file_can_run_nothing(tmp_path):

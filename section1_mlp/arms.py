@@ -13,8 +13,8 @@ import numpy as np
 from section1_mlp.checkpoint import save_model
 from section1_mlp.model import MLP
 from section1_mlp.training import evaluate, steps_per_epoch, train_steps
-from shared_utils.data import CLASSES, ImageData
-from shared_utils.runs import RunFolder
+from shared_utils.datasets.gray_images import CLASSES, ImageData
+from shared_utils.runs.folder import RunFolder
 from shared_utils.seed import stream
 
 # Chosen by validation accuracy. Sigmoid's derivative is at most 1/4, so its rate must be larger.

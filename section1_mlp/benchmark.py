@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any d
 from section1_mlp.model import MLP
 from section1_mlp.training import train_steps
 from shared_utils.cli import add_shared_flags, open_run, parse_args, positive_int, start
-from shared_utils.data import minibatches
+from shared_utils.datasets.minibatches import minibatches
 from shared_utils.plotting import COLORS, MARKERS, new_figure, save_figure, show_figures
 from shared_utils.seed import stream
 

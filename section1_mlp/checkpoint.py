@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from section1_mlp.model import MLP
-from shared_utils.checkpoints import load_checkpoint, save_checkpoint
 from shared_utils.errors import UserError
+from shared_utils.runs.checkpoints import load_checkpoint, save_checkpoint
 
 
 def save_model(path: Path, model: MLP, about: dict) -> None:

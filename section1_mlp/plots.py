@@ -8,7 +8,7 @@ import numpy as np
 from section1_mlp.arms import Fit, flat
 from section1_mlp.model import MLP
 from section1_mlp.results import best_arm
-from shared_utils.data import CLASSES, ImageData
+from shared_utils.datasets.gray_images import CLASSES, ImageData
 from shared_utils.plotting import COLORS, MARKERS, new_figure, save_figure
 from shared_utils.seed import stream
 

@@ -5,8 +5,8 @@ import argparse
 import numpy as np
 
 from section1_mlp.arms import Fit
-from shared_utils.data import ImageData
-from shared_utils.memory import peak_memory_mib
+from shared_utils.datasets.gray_images import ImageData
+from shared_utils.runs.memory import peak_memory_mib
 from shared_utils.stats import accuracy_ci95, mcnemar_p, mean_std
 
 

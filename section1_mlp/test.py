@@ -17,7 +17,7 @@ from section1_mlp.checkpoint import load_model
 from section1_mlp.model import MLP
 from section1_mlp.plots import draw_confusion
 from shared_utils.cli import DIGIT_DATASETS, add_shared_flags, open_run, parse_args, start
-from shared_utils.data import CLASSES, ImageData, load_image_data
+from shared_utils.datasets.gray_images import CLASSES, ImageData, load_image_data
 from shared_utils.errors import UserError
 from shared_utils.plotting import save_figure, show_figures
 from shared_utils.stats import accuracy_ci95

@@ -22,10 +22,10 @@ from shared_utils.cli import (
     positive_int,
     start,
 )
-from shared_utils.data import ImageData, load_image_data
+from shared_utils.datasets.gray_images import ImageData, load_image_data
 from shared_utils.errors import UserError
 from shared_utils.plotting import show_figures
-from shared_utils.runs import RunFolder
+from shared_utils.runs.folder import RunFolder
 
 HERE = Path(__file__).resolve().parent
 QUICK = {"limit": 6000}

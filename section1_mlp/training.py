@@ -12,7 +12,7 @@ import numpy as np
 
 from section1_mlp.functions import cross_entropy
 from section1_mlp.model import MLP
-from shared_utils.data import minibatches
+from shared_utils.datasets.minibatches import minibatches
 
 
 def steps_per_epoch(n: int, batch_size: int) -> int:

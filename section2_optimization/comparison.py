@@ -17,7 +17,7 @@ from section2_optimization.model import MLP
 from section2_optimization.optimizers import make_optimizer
 from section2_optimization.schedules import make_schedule
 from section2_optimization.toy_data import ToyData
-from shared_utils.data import minibatches
+from shared_utils.datasets.minibatches import minibatches
 from shared_utils.seed import stream
 
 HIDDEN = (24, 24)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from section2_optimization.comparison import Arm, Trial, initial_network, search
 from section2_optimization.toy_data import ToyData
-from shared_utils.runs import RunFolder
+from shared_utils.runs.folder import RunFolder
 
 
 def resumable_search(

@@ -22,7 +22,7 @@ from section2_optimization.suite import check_everything
 from section2_optimization.trajectories import SURFACES, best_paths
 from shared_utils.cli import add_shared_flags, open_run, parse_args, positive_float, start
 from shared_utils.errors import UserError
-from shared_utils.runs import RunFolder
+from shared_utils.runs.folder import RunFolder
 from shared_utils.seed import stream
 
 HERE = Path(__file__).resolve().parent

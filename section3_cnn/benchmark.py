@@ -25,7 +25,7 @@ from section3_cnn.optimizer import SGD
 from section3_cnn.timing import matrix_product_peak, operations, take_turns, time_layers
 from section3_cnn.training import train_steps
 from shared_utils.cli import add_shared_flags, open_run, parse_args, positive_int, start
-from shared_utils.data import minibatches
+from shared_utils.datasets.minibatches import minibatches
 from shared_utils.plotting import COLORS, MARKERS, new_figure, save_figure, show_figures
 from shared_utils.seed import stream
 

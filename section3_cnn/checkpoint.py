@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from section3_cnn.model import Sequential, build_cnn
-from shared_utils.checkpoints import load_checkpoint, save_checkpoint
 from shared_utils.errors import UserError
+from shared_utils.runs.checkpoints import load_checkpoint, save_checkpoint
 
 
 def save_model(path: Path, model: Sequential, about: dict) -> None:

@@ -14,8 +14,8 @@ from section3_cnn.data_parallel import PART, DataParallel
 from section3_cnn.model import Sequential
 from section3_cnn.training import evaluate, predict, steps_per_epoch, train_steps
 from shared_utils.cli import positive_int
-from shared_utils.data import ImageData
-from shared_utils.runs import RunFolder
+from shared_utils.datasets.gray_images import ImageData
+from shared_utils.runs.folder import RunFolder
 from shared_utils.seed import stream
 
 

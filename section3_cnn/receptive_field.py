@@ -21,9 +21,9 @@ from section3_cnn.fields import (
 from section3_cnn.fit import fit_network
 from section3_cnn.model import ARCHS, POOLS, Sequential, build_cnn
 from shared_utils.cli import add_shared_flags, open_run, parse_args, positive_int, start
-from shared_utils.data import ImageData, load_image_data
+from shared_utils.datasets.gray_images import ImageData, load_image_data
 from shared_utils.errors import UserError
-from shared_utils.runs import RunFolder
+from shared_utils.runs.folder import RunFolder
 from shared_utils.seed import stream
 from shared_utils.stats import mean_std
 

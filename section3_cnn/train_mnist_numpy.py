@@ -17,10 +17,10 @@ from section3_cnn.fit import Fit, add_threads_flag, fit_network
 from section3_cnn.model import ARCHS, POOLS, build_cnn
 from section3_cnn.optimizer import PEAK, RISE, SCHEDULES
 from shared_utils.cli import add_shared_flags, non_negative_float, open_run, parse_args, start
-from shared_utils.data import ImageData, load_image_data
+from shared_utils.datasets.gray_images import ImageData, load_image_data
 from shared_utils.errors import UserError
-from shared_utils.memory import peak_memory_mib
-from shared_utils.runs import RunFolder
+from shared_utils.runs.folder import RunFolder
+from shared_utils.runs.memory import peak_memory_mib
 from shared_utils.seed import stream
 from shared_utils.stats import accuracy_ci95, mean_std
 

@@ -9,7 +9,7 @@ from section3_cnn.data_parallel import DataParallel
 from section3_cnn.losses import SoftmaxCrossEntropy
 from section3_cnn.model import Sequential
 from section3_cnn.optimizer import SGD, learning_rate
-from shared_utils.data import minibatches
+from shared_utils.datasets.minibatches import minibatches
 
 
 def steps_per_epoch(n: int, batch_size: int) -> int:

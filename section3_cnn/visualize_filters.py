@@ -18,7 +18,7 @@ from section3_cnn.inspection import saliency, strongest_patches
 from section3_cnn.model import CLASSES
 from section3_cnn.training import predict
 from shared_utils.cli import add_shared_flags, open_run, parse_args, positive_int, start
-from shared_utils.data import load_image_data
+from shared_utils.datasets.gray_images import load_image_data
 
 HERE = Path(__file__).resolve().parent
 QUICK = {"test_images": 1000}

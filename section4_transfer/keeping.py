@@ -19,8 +19,8 @@ from section4_transfer.distributed import main_first
 from shared_utils.cli import open_run
 from shared_utils.errors import UserError
 from shared_utils.files import write_atomically
-from shared_utils.runs import RunFolder
-from shared_utils.states import Format
+from shared_utils.runs.folder import RunFolder
+from shared_utils.runs.states import Format
 
 
 @contextmanager

@@ -7,8 +7,8 @@ import torch
 
 from section4_transfer.augment import AUGMENTATIONS, augmentations_of
 from section4_transfer.results import Outcome, describe_arm
+from shared_utils.datasets.color_images import TorchData, generator
 from shared_utils.plotting import COLORS, MARKERS, new_figure, save_figure, show_figures
-from shared_utils.torch_data import TorchData, generator
 
 __all__ = ["draw_all", "show_figures"]
 

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from section4_transfer.engine import Fit
 from section4_transfer.models import resnet18
+from shared_utils.datasets.color_images import TorchData
+from shared_utils.datasets.download import DownloadError, check_answer
 from shared_utils.errors import UserError
-from shared_utils.network import DownloadError, check_answer
-from shared_utils.torch_data import TorchData
 
 _IMAGENET_STATISTICS = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
 _WRAPPERS = ("state_dict", "model_state_dict", "model")  # keys of a training script's checkpoint

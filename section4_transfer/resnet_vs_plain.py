@@ -28,9 +28,9 @@ from section4_transfer.results import (
     table,
 )
 from shared_utils.cli import add_shared_flags, parse_args, positive_int, start
+from shared_utils.datasets.color_images import IMAGE_DATASETS, TorchData, generator, load_torch_data
 from shared_utils.errors import UserError
-from shared_utils.runs import RunFolder
-from shared_utils.torch_data import IMAGE_DATASETS, TorchData, generator, load_torch_data
+from shared_utils.runs.folder import RunFolder
 
 HERE = Path(__file__).resolve().parent
 QUICK = {

@@ -25,8 +25,8 @@ from section4_transfer.models import CifarNet, initialise
 from section4_transfer.recipe import Recipe, add_recipe_flags, recipe_of
 from section4_transfer.steps import Part, make_optimizer, train_steps
 from shared_utils.cli import add_shared_flags, parse_args, positive_int, start
+from shared_utils.datasets.color_images import IMAGE_DATASETS, generator, load_torch_data
 from shared_utils.errors import UserError
-from shared_utils.torch_data import IMAGE_DATASETS, generator, load_torch_data
 
 HERE = Path(__file__).resolve().parent
 QUICK = {"rounds": 2, "steps": 3}

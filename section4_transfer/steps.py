@@ -16,8 +16,8 @@ from torch.nn import functional as F
 from section4_transfer.devices import Runtime, memory_errors
 from section4_transfer.distributed import parallel, share, share_buffers, sum_over_processes
 from section4_transfer.recipe import SCHEDULES, Recipe
+from shared_utils.datasets.color_images import batches, generator
 from shared_utils.seed import stream
-from shared_utils.torch_data import batches, generator
 
 Part = tuple[Tensor, Tensor]  # images (or features) and labels
 Prepare = Callable[[Tensor, Tensor, torch.Generator | None], Part]

@@ -24,8 +24,8 @@ from section4_transfer.models import initialise, resnet18
 from section4_transfer.pretrained import Start, all_quarter_turns, load_backbone, quarter_turns
 from section4_transfer.recipe import Recipe
 from section4_transfer.steps import features
+from shared_utils.datasets.color_images import TorchData, generator
 from shared_utils.errors import UserError
-from shared_utils.torch_data import TorchData, generator
 
 ARMS = ("scratch", "frozen", "fine-tuned")
 # Peaks, chosen by validation accuracy. ResNet-18 from scratch is unsettled by more than 0.01; the

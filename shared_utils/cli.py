@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from shared_utils.errors import NothingToDo, UserError
-from shared_utils.interrupts import Interrupted, obey_sigterm
-from shared_utils.runs import RunFolder
-from shared_utils.states import PICKLE, Format
+from shared_utils.runs.folder import RunFolder
+from shared_utils.runs.interrupts import Interrupted, obey_sigterm
+from shared_utils.runs.states import PICKLE, Format
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from resume_helpers import outcome
+from tests.resume_helpers import outcome
 
 SIGNALS = [signal.SIGKILL] * 3 + [signal.SIGINT, signal.SIGTERM]
 

@@ -11,9 +11,9 @@ from tempfile import TemporaryDirectory
 from types import ModuleType
 
 import pytest
-from processes import run
 
-from shared_utils.interrupts import Interrupted
+from shared_utils.runs.interrupts import Interrupted
+from tests.processes import run
 
 TIMINGS = ("seconds", "per_second", "ms_per_step", "memory")
 

@@ -11,14 +11,22 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SECTIONS = ["section1_mlp", "section2_optimization", "section3_cnn", "section4_transfer"]
 MODULES = sorted(
-    path for folder in [*SECTIONS, "shared_utils"] for path in ROOT.glob(f"{folder}/*.py")
+    path for folder in [*SECTIONS, "shared_utils"] for path in ROOT.glob(f"{folder}/**/*.py")
 )
 SCRIPTS = [path for path in MODULES if '__name__ == "__main__"' in path.read_text()]
-ENTRY = "sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory"
+ENTRY = "sys.path.insert(0, str(Path(__file__).resolve().parents[{}]))  # start from any directory"
+
+
+def package(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0]
 
 
 def name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
+
+
+def module(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
 
 
 def imports(path: Path) -> set[str]:
@@ -35,24 +43,20 @@ def imports(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("path", MODULES, ids=name)
 def test_sections_never_import_each_other(path):
-    assert imports(path) & set(SECTIONS) <= {path.parent.name}
+    assert imports(path) & set(SECTIONS) <= {package(path)}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name)
 def test_numpy_sections_do_without_torch(path):
-    if path.parent.name in SECTIONS[:3] and path.name != "benchmark.py":
+    if package(path) in SECTIONS[:3] and path.name != "benchmark.py":
         assert not imports(path) & {"torch", "torchvision"}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name)
 def test_only_scripts_touch_the_import_path_and_all_by_the_same_line(path):
     lines = [line for line in path.read_text().splitlines() if "sys.path" in line]
-    if path.parent.name == "shared_utils" and path not in SCRIPTS:
-        assert lines == []
-    elif path in SCRIPTS:
-        assert lines == [ENTRY]
-    else:
-        assert lines == []
+    depth = len(path.relative_to(ROOT).parts) - 1
+    assert lines == ([ENTRY.format(depth)] if path in SCRIPTS else [])
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name)
@@ -66,7 +70,7 @@ def test_no_global_randomness(path):
 def test_every_script_starts_in_every_way(script, tmp_path):
     starts = {
         "from its section": ([script.name], script.parent),
-        "as a module": (["-m", f"{script.parent.name}.{script.stem}"], ROOT),
+        "as a module": (["-m", module(script)], ROOT),
         "from elsewhere": ([str(script)], tmp_path),
     }
     clean = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
@@ -85,18 +89,18 @@ def test_every_script_starts_in_every_way(script, tmp_path):
         output, _ = process.communicate()
         assert process.returncode == 0, f"{way}: {output}"
         assert "default:" in output, way
-        if script.parent.name in SECTIONS:
+        if package(script) in SECTIONS:
             assert "--seed" in output and "--quick" in output, way
     assert list(tmp_path.iterdir()) == []
 
 
-NUMPY_SCRIPTS = [path for path in SCRIPTS if path.parent.name in SECTIONS[:3]]
+NUMPY_SCRIPTS = [path for path in SCRIPTS if package(path) in SECTIONS[:3]]
 
 
 @pytest.mark.parametrize("script", NUMPY_SCRIPTS, ids=name)
 def test_help_does_not_wait_for_heavy_packages(script):
     heavy = {"torch", "torchvision", "sklearn", "matplotlib", "scipy", "pandas"}
-    code = f"import sys; import {script.parent.name}.{script.stem}; print(*sys.modules)"
+    code = f"import sys; import {module(script)}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert not heavy & set(done.stdout.split())

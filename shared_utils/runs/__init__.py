@@ -1,0 +1,1 @@
+"""Run folders: what a run was told, what it measured and learned; stopped, and resumed."""

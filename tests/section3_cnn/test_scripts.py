@@ -1,0 +1,183 @@
+import json
+
+import matplotlib
+import numpy as np
+import pytest
+
+from section3_cnn import pooling_comparison, receptive_field, train_mnist_numpy, visualize_filters
+from section3_cnn.pooling_comparison import conclude, shift
+from shared_utils.errors import UserError
+
+matplotlib.use("Agg")
+
+PNG = b"\x89PNG"
+
+
+def arguments(tmp_path, *more):
+    return [
+        *("--dataset", "digits", "--limit", "200", "--no-show"),
+        *("--runs-dir", str(tmp_path), *more),
+    ]
+
+
+def check_outputs(folder, names):
+    assert {path.name for path in folder.iterdir()} == set(names) | {"config.json", "summary.json"}
+    for path in folder.glob("*.png"):
+        assert path.read_bytes().startswith(PNG)
+        assert path.stat().st_size < 150_000
+    config = json.loads((folder / "config.json").read_text())
+    assert config["data"]["name"] == "digits"
+    return json.loads((folder / "summary.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    argv = arguments(folder, "--epochs", "4", "--batch-size", "20", "--seeds", "2")
+    return folder / "mnist_numpy", train_mnist_numpy.main(argv)
+
+
+def test_training_writes_everything_and_learns(trained):
+    folder, returned = trained
+    names = ["best.pkl", "curves_loss.png", "curves_acc.png", "metrics.csv"]
+    summary = check_outputs(folder, names)
+    run = summary["runs"]["small"]
+    assert run["test_acc"] == returned["runs"]["small"]["test_acc"] > 0.8
+    low, high = run["test_ci95"]
+    assert low < run["test_acc"] < high
+    assert run["over_seeds"]["test_acc"]["n"] == 2
+    rows = (folder / "metrics.csv").read_text().splitlines()
+    assert rows[0] == "arm,seed,epoch,train_loss,train_acc,val_loss,val_acc"
+    assert len(rows) == 1 + 2 * 4
+
+
+def test_the_epoch_is_chosen_on_validation_and_its_weights_are_kept(trained):
+    from section3_cnn.checkpoint import load_model
+    from section3_cnn.training import evaluate
+    from shared_utils.datasets.gray_images import load_image_data
+
+    folder, returned = trained
+    rows = [line.split(",") for line in (folder / "metrics.csv").read_text().splitlines()[1:5]]
+    best = max(rows, key=lambda row: (float(row[6]), -float(row[5])))
+    assert returned["runs"]["small"]["best_epoch"] == int(best[2])
+    model, about = load_model(folder / "best.pkl")
+    assert about["epoch"] == int(best[2])
+    data = load_image_data("digits", folder)
+    val_loss, val_acc = evaluate(model, data.x_val, data.y_val)
+    assert val_acc == float(best[6]) == about["val_acc"]
+    assert val_loss == pytest.approx(float(best[5]), rel=1e-6)
+    _, test_acc = evaluate(model, data.x_test, data.y_test)
+    assert test_acc == returned["runs"]["small"]["test_acc"]
+
+
+def test_equal_runs_write_equal_bytes(tmp_path):
+    contents = []
+    for name in ("a", "b"):
+        argv = arguments(tmp_path / name, "--epochs", "1", "--augment", "--seed", "5")
+        train_mnist_numpy.main(argv)
+        folder = tmp_path / name / "mnist_numpy"
+        contents.append([(folder / file).read_bytes() for file in ("best.pkl", "metrics.csv")])
+    assert contents[0] == contents[1]
+
+
+def test_the_deep_network_trains_from_the_command_line(tmp_path):
+    argv = arguments(tmp_path, "--arch", "deep", "--pool", "avg", "--augment", "--epochs", "1")
+    summary = train_mnist_numpy.main(argv)
+    assert "deep" in summary["runs"]
+
+
+def test_looking_inside(trained, tmp_path):
+    ckpt = trained[0] / "best.pkl"
+    argv = ["--dataset", "digits", "--no-show", "--runs-dir", str(tmp_path), "--ckpt", str(ckpt)]
+    visualize_filters.main([*argv, "--digits", "3", "0", "3", "--test-images", "50"])
+    names = ["filters_conv1.png", "filters_conv2.png", "patches_conv1.png", "patches_conv2.png"]
+    summary = check_outputs(
+        tmp_path / "vis", [*names, "features_3.png", "features_0.png", "saliency.png"]
+    )
+    assert len(summary["strongest"]["conv2"]) == 16
+
+
+def test_receptive_fields(tmp_path, capsys):
+    receptive_field.main(arguments(tmp_path, "--epochs", "1", "--images", "40", "--seeds", "2"))
+    summary = check_outputs(
+        tmp_path / "receptive_field", ["theoretical.png", "effective.png", "metrics.csv"]
+    )
+    assert summary["layers"]["pool2"]["size"] == [10, 10]
+    assert all(
+        layer["largest_gradient_outside_the_field"] == 0 for layer in summary["layers"].values()
+    )
+    assert summary["layers"]["pool2"]["effective_side"]["after"]["n"] == 2
+    assert "conv2" in capsys.readouterr().out
+
+
+def test_pooling_comparison(tmp_path):
+    pooling_comparison.main(arguments(tmp_path, "--epochs", "1", "--seeds", "2"))
+    curves = [
+        f"{which}_curves_{kind}.png" for which in ("max", "avg", "both") for kind in ("loss", "acc")
+    ]
+    folder = tmp_path / "pooling_compare"
+    summary = check_outputs(folder, [*curves, "shift_robustness.png", "metrics.csv"])
+    assert set(summary["runs"]) == {"max", "avg"}
+    for run in summary["runs"].values():
+        assert run["test_acc_by_shift"]["0"]["mean"] == run["over_seeds"]["test_acc"]["mean"]
+        assert run["test_acc_by_shift"]["4"]["mean"] < run["test_acc_by_shift"]["0"]["mean"]
+
+
+def test_the_verdict_is_computed_from_the_spread():
+    runs = {"max": {"ms_per_step": 6.0}, "avg": {"ms_per_step": 4.0}}
+    even = [[0.9, 0.8, 0.7, 0.6, 0.5], [0.92, 0.8, 0.7, 0.6, 0.5]]
+    lines = conclude({"max": even, "avg": even[::-1]}, runs)
+    assert "within twice the spread" in lines[0]
+    assert "1.50 times" in lines[-1]
+    worse = [[value - 0.1 - 0.001 * seed for value in row] for seed, row in enumerate(even)]
+    assert "max pooling is better" in conclude({"max": even, "avg": worse}, runs)[1]
+    assert "average pooling is better" in conclude({"max": worse, "avg": even}, runs)[1]
+    assert "one seed" in conclude({"max": even[:1], "avg": worse[:1]}, runs)[0]
+
+
+def test_shifts_move_and_fill_with_black():
+    x = np.arange(1.0, 13).reshape(1, 1, 3, 4)
+    moved = shift(x, 1, -2)
+    np.testing.assert_array_equal(moved[0, 0], [[0, 0, 0, 0], [3, 4, 0, 0], [7, 8, 0, 0]])
+    np.testing.assert_array_equal(shift(x, 0, 0), x)
+
+
+SCRIPTS = [pooling_comparison, receptive_field, train_mnist_numpy]
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.__name__)
+@pytest.mark.parametrize("wrong", [("--epochs", "0"), ("--lr", "-1"), ("--dataset", "letters")])
+def test_bad_flags_end_with_status_two(script, wrong, capsys):
+    with pytest.raises(SystemExit) as end:
+        script.main(list(wrong))
+    assert end.value.code == 2
+    assert wrong[0] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.__name__)
+def test_a_rate_that_diverges_is_told_in_one_line(script, tmp_path):
+    argv = arguments(tmp_path, "--lr", "1e30", "--epochs", "1", "--seeds", "1")
+    with pytest.raises(UserError, match="smaller --lr") as error:
+        script.main(argv)
+    assert "\n" not in str(error.value)
+
+
+def test_looking_inside_needs_a_checkpoint(tmp_path):
+    with pytest.raises(UserError, match="train first"):
+        visualize_filters.main(["--ckpt", str(tmp_path / "none.pkl"), "--runs-dir", str(tmp_path)])
+    assert not list(tmp_path.iterdir())
+
+
+def test_momentum_of_one_is_refused(capsys):
+    with pytest.raises(SystemExit) as end:
+        train_mnist_numpy.main(["--momentum", "1"])
+    assert end.value.code == 2
+    assert "--momentum" in capsys.readouterr().err
+
+
+def test_help_says_what_the_rate_means(capsys):
+    with pytest.raises(SystemExit):
+        train_mnist_numpy.main(["--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "rate of the first step" in text
+    assert "onecycle: from --lr up to 5 times --lr" in text

@@ -1,0 +1,53 @@
+"""What the tests of section 4 share: a tiny problem that a tiny network learns in seconds."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from section4_transfer.devices import Runtime
+from shared_utils.datasets.color_images import generator
+
+ROOT = Path(__file__).resolve().parents[2]
+CPU = Runtime(torch.device("cpu"), "fp32")
+
+
+class TinyNet(nn.Module):
+    """Without batch norm, so that a batch's gradient is the mean of its parts' gradients."""
+
+    min_size = 4
+
+    def __init__(self, classes: int = 3):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, 2, 1)
+        self.fc = nn.Linear(4, classes)
+
+    def forward(self, x):
+        return self.fc(self.conv(x).relu().mean((2, 3)))
+
+
+def tiny_part(n: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images (n, 3, 8, 8), uint8, in which the brightest channel is the label."""
+    draws = generator(seed, "tiny images")
+    y = torch.arange(n) % 3
+    x = torch.randint(0, 120, (n, 3, 8, 8), generator=draws, dtype=torch.uint8)
+    x[torch.arange(n), y] += 100
+    return x, y
+
+
+def as_float(x, y, generator):
+    return x.float() / 255, y
+
+
+def run_script(name: str, *flags: str, **options) -> subprocess.CompletedProcess:
+    """Run a script of section 4 in a process of its own."""
+    script = ROOT / "section4_transfer" / f"{name}.py"
+    return subprocess.run(
+        [sys.executable, str(script), "--no-show", *flags],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        **options,
+    )

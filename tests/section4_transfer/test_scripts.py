@@ -1,0 +1,187 @@
+import json
+import signal
+import subprocess
+import sys
+from contextlib import nullcontext
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from section4_transfer import (
+    augmentation_study,
+    resnet_vs_plain,
+    speed,
+    transfer,
+    transfer_learning,
+)
+from section4_transfer.devices import Runtime
+from section4_transfer.pretrained import Start
+from shared_utils.datasets.color_images import TorchData, load_torch_data
+from shared_utils.errors import UserError
+from tests.section4_transfer.helpers import CPU, ROOT, run_script
+
+TINY = ["--dataset", "photo-digits", "--limit", "40", "--epochs", "1", "--batch-size", "20"]
+TINY += ["--device", "cpu", "--no-show"]
+
+
+def figures(folder):
+    return {path.name for path in folder.glob("*.png")}
+
+
+def test_resnet_vs_plain_writes_every_output(tmp_path, capsys):
+    flags = ["--depth", "14", "8", "--runs-dir", str(tmp_path), *TINY]
+    summary = resnet_vs_plain.main(flags)
+    folder = tmp_path / "resnet_vs_plain"
+    assert list(summary["runs"]) == ["resnet-8", "plain-8", "resnet-14", "plain-14"]
+    assert json.loads((folder / "summary.json").read_text())["data"] == "photo-digits"
+    assert len((folder / "metrics.csv").read_text().splitlines()) == 5
+    assert (folder / "plain-14.pt").exists()
+    assert len(figures(folder)) == 5
+    assert max(path.stat().st_size for path in folder.glob("*.png")) < 150_000
+    assert "resnet-14 minus plain-14" in capsys.readouterr().out
+    first = (folder / "metrics.csv").read_bytes()
+    resnet_vs_plain.main(flags)
+    assert (folder / "metrics.csv").read_bytes() == first
+
+
+def test_transfer_learning_writes_every_output(tmp_path, monkeypatch):
+    monkeypatch.setattr(transfer, "HEAD_STEPS", 20)
+    flags = ["--weights", "rotation", "--pretrain-epochs", "1", "--resize", "32"]
+    flags += ["--fractions", "0.5", "--runs-dir", str(tmp_path), *TINY]
+    summary = transfer_learning.main(flags)
+    folder = tmp_path / "transfer_learning"
+    assert list(summary["runs"]) == ["scratch 50%", "frozen 50%", "fine-tuned 50%"]
+    assert summary["weights"] == "rotation"
+    assert len(summary["conclusions"]) == 2 and len(figures(folder)) == 4
+    assert {path.name for path in folder.glob("*.pt")} == {
+        "rotation.pt", "scratch.pt", "frozen.pt", "fine-tuned.pt",
+    }  # fmt: skip
+
+
+def test_augmentation_study_writes_every_output(tmp_path):
+    flags = ["--model", "resnet20", "--resize", "8", "--fractions", "0.5", "1"]
+    summary = augmentation_study.main([*flags, "--runs-dir", str(tmp_path), *TINY])
+    assert len(summary["runs"]) == 2 * 16 and len(summary["gains"]["0.5"]) == 7
+    assert set(summary["gains"]["1"]["crop"]) == {"alone", "beside all others"}
+    assert len(figures(tmp_path / "augmentation")) == 5
+
+
+def test_the_frozen_head_is_trained_to_the_end_of_its_convex_problem():
+    """The optimum is L-BFGS's, in float64, of the same loss with the same weight decay."""
+    data = load_torch_data("photo-digits", "unused", limit=60)
+    draws = torch.Generator().manual_seed(0)
+    train, val = (torch.rand(len(y), 512, generator=draws) for y in (data.y_train, data.y_val))
+    setting = transfer.Setting(data, [], 32, CPU, 0)
+    begin = Start("random", transfer.resnet18(10).state_dict())
+    recipe = transfer.Recipe(1, 60, transfer.LEARNING_RATES["frozen"])
+
+    kept = torch.arange(60)
+    model, fitted = transfer.train_frozen(setting, begin, (train, val, 0.0), kept, recipe, None)
+
+    head = nn.Linear(512, 10).double()
+    optimizer = torch.optim.LBFGS(head.parameters(), max_iter=500, line_search_fn="strong_wolfe")
+
+    def loss(head):
+        pull = sum(p.double().square().sum() for p in head.parameters())
+        logits = head(train.to(head.weight.dtype))
+        return F.cross_entropy(logits, data.y_train) + recipe.weight_decay / 2 * pull
+
+    def closure():
+        optimizer.zero_grad()
+        value = loss(head)
+        value.backward()
+        return value
+
+    optimizer.step(closure)
+    assert len(fitted.history) == 1
+    assert loss(model.fc).item() == pytest.approx(loss(head).item(), rel=0.05)
+
+
+@pytest.mark.parametrize("script", [resnet_vs_plain, transfer_learning, augmentation_study])
+def test_a_quick_run_is_small_on_any_data(script, monkeypatch):
+    class Loaded(Exception):
+        pass
+
+    def load(dataset, data_dir, limit, size, limit_all):
+        raise Loaded(limit, limit_all)
+
+    monkeypatch.setattr(script, "load_torch_data", load)
+    monkeypatch.setattr(transfer_learning, "find_start", lambda weights: (None, ""))
+    for flags, all_parts in ((["--quick"], True), (["--limit", "900"], False)):
+        with pytest.raises(Loaded) as loaded:
+            script.main([*flags, "--dataset", "photo-digits"])
+        assert loaded.value.args[0] <= 1300 and loaded.value.args[1] == all_parts
+
+
+def test_a_share_that_cannot_be_had_is_refused_before_anything_trains(tmp_path, monkeypatch):
+    def refuse(data, share):
+        raise UserError("too few to be split")
+
+    monkeypatch.setattr(TorchData, "fraction", refuse)
+    flags = ["--quick", "--no-show", "--device", "cpu", "--runs-dir", str(tmp_path)]
+    for module in (transfer_learning, augmentation_study):
+        for work in ("pretrain", "fit"):
+            monkeypatch.setattr(module, work, None, raising=False)  # to call it would fail
+        with pytest.raises(UserError, match="too few to be split"):
+            module.main(flags)
+
+
+def test_the_speed_of_several_processes_is_refused_and_the_seed_is_used(tmp_path, monkeypatch):
+    flags = ["--rounds", "1", "--steps", "1", "--batch-size", "8", "--no-show"]
+    flags += ["--device", "cpu", "--runs-dir", str(tmp_path), "--seed", "7"]
+    seeds, generator, train_steps = [], speed.generator, speed.train_steps
+    monkeypatch.setattr(
+        speed, "generator", lambda seed, what: seeds.append(seed) or generator(seed, what)
+    )
+    monkeypatch.setattr(
+        speed,
+        "train_steps",
+        lambda *args, seed: seeds.append(seed) or train_steps(*args, seed=seed),
+    )
+    assert len(speed.main(flags)["medians"]) == 3 and seeds == [7] * 4
+    two = Runtime(torch.device("cpu"), "fp32", 0, 2)
+    monkeypatch.setattr(speed, "runtime", lambda *args: nullcontext(two))
+    with pytest.raises(UserError, match="not with torchrun"):
+        speed.main(flags)
+
+
+@pytest.mark.parametrize(
+    ("script", "flags", "words"),
+    [
+        (resnet_vs_plain, ["--depth", "21"], "6n + 2"),
+        (resnet_vs_plain, ["--size", "3"], "needs 4"),
+        (transfer_learning, ["--resize", "31"], "needs 32"),
+        (transfer_learning, ["--fractions", "1.5"], "at most 1"),
+        (augmentation_study, ["--resize", "31"], "needs 32"),
+        (augmentation_study, ["--fractions", "0"], "above 0"),
+    ],
+)
+def test_bad_flags_end_with_one_line_and_status_2(script, flags, words, capsys):
+    with pytest.raises(SystemExit) as caught:
+        script.main(flags)
+    assert caught.value.code == 2 and words in capsys.readouterr().err
+
+
+def test_what_a_user_can_mend_is_one_line_and_status_2(tmp_path):
+    (tmp_path / "a").mkdir()
+    result = run_script("resnet_vs_plain", "--dataset", "folder", "--data-dir", str(tmp_path))
+    assert result.returncode == 2 and "fewer than two class folders" in result.stderr
+    assert "Traceback" not in result.stderr and len(result.stderr.strip().splitlines()) == 1
+
+
+def test_ctrl_c_leaves_whole_files_and_status_130(tmp_path):
+    script = ROOT / "section4_transfer" / "resnet_vs_plain.py"
+    flags = ["--depth", "8", "--runs-dir", str(tmp_path), *TINY, "--epochs", "1000"]
+    process = subprocess.Popen(
+        [sys.executable, str(script), *flags], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.readline()  # the first epoch is done
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 130 and b"Traceback" not in errors
+    names = {path.name for path in (tmp_path / "resnet_vs_plain").iterdir()}
+    assert names == {"config.json", "metrics.csv", "last.pt"}  # to go on, and no temporary file
+    rows = (tmp_path / "resnet_vs_plain" / "metrics.csv").read_text()
+    assert rows.endswith("\n") and rows.count("resnet-8,0,1,") == 1

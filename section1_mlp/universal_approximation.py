@@ -66,7 +66,7 @@ def main(argv: list[str] | None = None) -> dict:
             for seed in range(args.seed, args.seed + args.seeds):
                 target = targets[name]
                 arm = f"{name}-{activation}-{width}-seed{seed}"
-                outputs = run.once(arm, fit, target, activation, width, seed, args)
+                outputs = run.cached(arm, fit, target, activation, width, seed, args)
                 error = float(np.mean((outputs - target.y_dense) ** 2))
                 errors[name, activation, width].append(error)
                 fitted.setdefault((name, activation, width), outputs)

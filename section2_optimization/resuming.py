@@ -24,7 +24,7 @@ def resumable_search(
         return {lr: [_state(trial) for trial in trials] for lr, trials in found.items()}
 
     before = bar.n
-    kept = run.once(name, states)
+    kept = run.cached(name, states)
     bar.update(before + len(rates) * len(seeds) - bar.n)
     return {lr: [_restored(trial, data) for trial in trials] for lr, trials in kept.items()}
 

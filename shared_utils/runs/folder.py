@@ -1,10 +1,10 @@
 """Run folders: what a run was told, what it measured, what it learned.
 
     config.json       every argument, the data, versions, the command line
-    metrics.csv       one row an arm and epoch; no times, so that equal runs have equal bytes
+    metrics.csv       one row a training and epoch; no times, so that equal runs have equal bytes
     summary.json      the results
 
-and, while it runs, the states of its arms, from which `--resume` goes on (`states.py`).
+and, while it runs, the states of its trainings, from which `--resume` goes on (`states.py`).
 """
 
 import csv
@@ -23,13 +23,13 @@ import numpy as np
 from shared_utils.errors import NothingToDo, UserError
 from shared_utils.files import write_atomically
 from shared_utils.runs.interrupts import Interrupted
-from shared_utils.runs.states import PICKLE, ArmStates, Format
+from shared_utils.runs.states import PICKLE, States, Format
 
 # What may differ between a run and its resumption: it changes no result.
 _FREE = ("resume", "checkpoint_minutes", "no_show", "runs_dir", "data_dir", "threads")
 
 
-class RunFolder(ArmStates):
+class RunFolder(States):
     """The folder of one run, locked while it is entered. An earlier run is moved aside or resumed.
 
     `args` are the script's arguments, `data` describes the data. With `args["resume"]` the run that

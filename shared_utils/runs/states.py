@@ -1,12 +1,13 @@
-"""The states of a run's arms, on disk: what is done, and from where the training goes on.
+"""The states of a run's trainings, on disk: what is done, and from where it continues.
 
-    last.pkl          the arm in training; all that its next step depends on
-    finished/*.pkl    the arms that are done, so that none is trained again
+    last.pkl          the training in progress; all that its next step depends on
+    finished/*.pkl    the trainings that are done, so that none is repeated
 
-A run is a list of arms, each trained by itself. A run that was stopped and resumed from such states
-ends with the bytes of one that never was.
+A run is a list of trainings, each by itself, with a name. A run that was stopped and resumed from
+such states ends byte-identical to an uninterrupted one.
 """
 
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -31,53 +32,53 @@ class Format:
 PICKLE = Format(".pkl", save_checkpoint, load_checkpoint)
 
 
-class ArmStates:
-    """The states in the folder `path`; `minutes` is the longest time between two of one arm."""
+class States:
+    """The states in the folder `path`; `minutes` is the longest time between two."""
 
     def __init__(self, path: Path, states: Format, minutes: float | None):
         self.path, self._states, self._minutes = Path(path), states, minutes
 
-    def restore(self, arm: str, into: Callable[[dict], None]) -> None:
-        """Give `into` the state of this arm, finished or stopped, if the resumed run has one.
+    def restore(self, name: str, load: Callable[[dict], None]) -> None:
+        """Give `load` the state of this training, finished or stopped, if the resumed run has one.
 
-        Raises UserError when `into` finds that it is no such state.
+        Raises UserError when `load` finds that it is no such state.
         """
-        path = self._finished_path(arm)
+        path = self._finished_path(name)
         if not path.exists():
             path = self._last_path()
         if not path.exists():
             return
         kept = self._states.load(path)
-        if kept.get("arm") != arm:
+        if kept.get("name") != name:
             return
         try:
-            into(kept["state"])
+            load(kept["state"])
         except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
             raise UserError(
-                f"{path} does not hold the state of {arm}: start anew without --resume"
+                f"{path} does not hold the state of {name}: start anew without --resume"
             ) from error
 
-    def keep(self, arm: str, state: dict) -> None:
-        """Keep the state of a finished arm, so that a resumed run does not train it again."""
-        path = self._finished_path(arm)
+    def keep(self, name: str, state: dict) -> None:
+        """Keep the state of a finished training, so that a resumed run does not train it again."""
+        path = self._finished_path(name)
         path.parent.mkdir(exist_ok=True)
-        self._states.save(path, {"arm": arm, "state": state})
+        self._states.save(path, {"name": name, "state": state})
 
-    def once(self, arm: str, compute: Callable, *args):
+    def cached(self, name: str, compute: Callable, *args):
         """Return `compute(*args)`, or what it returned before the run was stopped."""
         kept = {}
-        self.restore(arm, lambda state: kept.update(result=state["result"]))
+        self.restore(name, lambda state: kept.update(result=state["result"]))
         if not kept:
             kept["result"] = compute(*args)
-            self.keep(arm, kept)
+            self.keep(name, kept)
         return kept["result"]
 
-    def checkpoint(self, arm: str, state: dict) -> None:
-        """Keep the state of the arm in training as `last`."""
-        self._states.save(self._last_path(), {"arm": arm, "state": state})
+    def checkpoint(self, name: str, state: dict) -> None:
+        """Keep the state of the training in progress as `last`."""
+        self._states.save(self._last_path(), {"name": name, "state": state})
 
     @contextmanager
-    def checkpoints(self, arm: str, state: Callable[[], dict]) -> Iterator[Callable[[bool], None]]:
+    def checkpoints(self, name: str, state: Callable[[], dict]) -> Iterator[Callable[[bool], None]]:
         """Yield `after_step(epoch_ended)`, which keeps `state()` in `last` whenever it is due.
 
         Due is the end of an epoch, every `--checkpoint-minutes`, and SIGINT or SIGTERM, which wait
@@ -90,7 +91,7 @@ class ArmStates:
                 nonlocal saved
                 late = time.monotonic() - saved > 60 * self._minutes
                 if epoch_ended or late or interrupts.noted:
-                    self.checkpoint(arm, state())
+                    self.checkpoint(name, state())
                     saved = time.monotonic()
                 if interrupts.noted:
                     raise Interrupted(interrupts.noted)
@@ -110,5 +111,5 @@ class ArmStates:
     def _finished_folder(self) -> Path:
         return self.path / "finished"
 
-    def _finished_path(self, arm: str) -> Path:
-        return self._finished_folder() / f"{arm}{self._states.suffix}"
+    def _finished_path(self, name: str) -> Path:
+        return self._finished_folder() / (re.sub(r"[^\w.]+", "-", name) + self._states.suffix)

@@ -18,11 +18,12 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
 
 from section1_mlp.model import MLP
-from section1_mlp.training import train_steps
+from section1_mlp.training import SGD, train_steps
 from shared_utils.cli import add_shared_flags, open_run, parse_args, positive_int, start
 from shared_utils.datasets.minibatches import minibatches
 from shared_utils.plotting import COLORS, MARKERS, new_figure, save_figure, show_figures
 from shared_utils.seed import stream
+from shared_utils.timing import matrix_product_peak, take_turns
 
 HERE = Path(__file__).resolve().parent
 QUICK = {"rounds": 3, "steps": 30, "samples": 6400}
@@ -54,6 +55,7 @@ def main(argv: list[str] | None = None) -> dict:
     from threadpoolctl import threadpool_limits
 
     torch.set_num_threads(args.threads)
+    turns = {"rounds": args.rounds, "count": args.steps}
     with open_run(args, "benchmark", {"name": "random numbers"}) as run:
         summary = {"torch": torch.__version__, "results": []}
         print(f"{'dtype':<9}{'batch':>6}{'ours':>10}{'PyTorch':>10}{'ratio':>7}{'of peak':>9}")
@@ -61,15 +63,15 @@ def main(argv: list[str] | None = None) -> dict:
             for dtype in ("float32", "float64"):
                 peak = matrix_product_peak(dtype)
                 for batch_size in BATCH_SIZES:
-                    result = race_steps(dtype, batch_size, peak, args)
+                    result = race_steps(dtype, batch_size, peak, args.seed, **turns)
                     summary["results"].append(result)
                     print(
                         f"{dtype:<9}{batch_size:>6}{result['ours_ms']:>7.2f} ms"
                         f"{result['torch_ms']:>7.2f} ms{result['ratio']:>7.2f}"
                         f"{result['share_of_peak']:>9.0%}"
                     )
-            summary["parts_ms"] = time_parts(args)
-            summary["epoch"] = race_epoch(args)
+            summary["parts_ms"] = time_parts(args.rounds * args.steps, args.seed)
+            summary["epoch"] = race_epoch(args.samples, args.seed)
         parts = ", ".join(f"{part} {ms:.2f}" for part, ms in summary["parts_ms"].items())
         print(f"\nours, batch 128, float32, in ms: {parts}")
         print("an epoch of {samples:,} images: ratio {ratio:.2f}".format(**summary["epoch"]))
@@ -80,100 +82,85 @@ def main(argv: list[str] | None = None) -> dict:
         return summary
 
 
-def contenders(dtype: str) -> tuple[Callable, Callable]:
-    """Return two functions that take one training step on (x, y), from equal weights."""
+def our_step(model: MLP) -> Callable:
+    """Return a function that takes one training step of ours on (x, y)."""
+    optimizer = SGD(LR, MOMENTUM, WEIGHT_DECAY)
+
+    def step(x: np.ndarray, y: np.ndarray) -> float:
+        loss = model.loss(x, y)
+        model.backward()
+        optimizer.step(model.params, model.grads)
+        return loss
+
+    return step
+
+
+def torch_step(model: MLP) -> Callable:
+    """Return the same for PyTorch, from the weights that `model` has now."""
     import torch
     from torch import nn
 
-    model = MLP(SIZES, "relu", rng=np.random.default_rng(0), dtype=dtype)
     layers = []
     for layer in range(1, model.depth + 1):
-        linear = nn.Linear(*model.params[f"W{layer}"].shape, dtype=getattr(torch, dtype))
-        linear.weight.data = torch.tensor(model.params[f"W{layer}"].T.copy())
-        linear.bias.data = torch.tensor(model.params[f"b{layer}"])
+        W, b = model.params[f"W{layer}"], model.params[f"b{layer}"]
+        linear = nn.Linear(*W.shape, dtype=getattr(torch, model.dtype.name))
+        linear.weight.data, linear.bias.data = torch.tensor(W.T.copy()), torch.tensor(b)
         layers += [linear, nn.ReLU()]
     net = nn.Sequential(*layers[:-1])
     optimizer = torch.optim.SGD(
         net.parameters(), LR, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY, foreach=True
     )
 
-    def ours(x: np.ndarray, y: np.ndarray) -> float:
-        loss = model.loss(x, y)
-        model.backward()
-        model.step(LR, MOMENTUM, WEIGHT_DECAY)
-        return loss
-
-    def theirs(x: np.ndarray, y: np.ndarray) -> float:
+    def step(x: np.ndarray, y: np.ndarray) -> float:
         loss = nn.functional.cross_entropy(net(torch.from_numpy(x)), torch.from_numpy(y))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         return loss.item()
 
-    return ours, theirs
+    return step
 
 
-def race_steps(dtype: str, batch_size: int, peak: float, args: argparse.Namespace) -> dict:
-    """Time the two in turn; return medians, their spread (quartiles) and the ratio.
-
-    Raises RuntimeError when they do not compute the same losses: then there is nothing to compare.
-    """
-    rng = stream(args.seed, "data")
+def race_steps(
+    dtype: str, batch_size: int, peak: float, seed: int, *, rounds: int, count: int
+) -> dict:
+    """Time the two in turn; return medians, their spread (quartiles) and the ratio."""
+    rng = stream(seed, "data")
     batches = [
         (rng.random((batch_size, SIZES[0])).astype(dtype), rng.integers(0, 10, batch_size))
         for _ in range(20)
     ]
-    pair = contenders(dtype)
-    losses = [[contender(*batch) for batch in batches[:5]] for contender in pair]
-    if not np.allclose(*losses, rtol=1e-4):
-        raise RuntimeError(f"the contenders compute different losses: {losses}")
-    milliseconds = ([], [])
-    for _ in range(args.rounds + 1):
-        for contender, times in zip(pair, milliseconds, strict=True):
-            clock = time.perf_counter()
-            for step in range(args.steps):
-                contender(*batches[step % len(batches)])
-            times.append(1e3 * (time.perf_counter() - clock) / args.steps)
-    ours, theirs = (np.percentile(times[1:], [50, 25, 75]) for times in milliseconds)  # 1: warm-up
+    model = MLP(SIZES, "relu", rng=np.random.default_rng(0), dtype=dtype)
+    pair = {"torch": torch_step(model), "ours": our_step(model)}  # torch first: it copies weights
+    times = take_turns(pair, batches, rounds, count)
+    ours, theirs = times["ours"], times["torch"]
     # Forward and dW of every layer, dA of all but the first: 2 operations a weight and sample.
     weights = [n_in * n_out for n_in, n_out in pairwise(SIZES)]
     operations = 2 * batch_size * (3 * sum(weights) - weights[0])
     return {
         "dtype": dtype,
         "batch": batch_size,
-        "ours_ms": float(ours[0]),
-        "ours_quartiles_ms": ours[1:].tolist(),
-        "torch_ms": float(theirs[0]),
-        "torch_quartiles_ms": theirs[1:].tolist(),
-        "ratio": float(theirs[0] / ours[0]),
-        "share_of_peak": float(operations / (ours[0] * 1e-3) / peak),
+        "ours_ms": ours["median"],
+        "ours_quartiles_ms": ours["quartiles"],
+        "torch_ms": theirs["median"],
+        "torch_quartiles_ms": theirs["quartiles"],
+        "ratio": theirs["median"] / ours["median"],
+        "share_of_peak": operations / (ours["median"] * 1e-3) / peak,
     }
 
 
-def matrix_product_peak(dtype: str) -> float:
-    """Return the operations per second of a large square matrix product, the best of thirty."""
-    n = 1024
-    a = np.random.default_rng(0).random((n, n)).astype(dtype)
-    out, best = np.empty_like(a), np.inf
-    for _ in range(30):
-        clock = time.perf_counter()
-        np.matmul(a, a, out=out)
-        best = min(best, time.perf_counter() - clock)
-    return 2 * n**3 / best
-
-
-def time_parts(args: argparse.Namespace) -> dict[str, float]:
+def time_parts(repeats: int, seed: int) -> dict[str, float]:
     """Return the median milliseconds of each part of our step at batch 128, float32."""
-    model = MLP(SIZES, "relu", rng=np.random.default_rng(0))
-    rng = stream(args.seed, "data")
+    model, optimizer = MLP(SIZES, "relu", rng=np.random.default_rng(0)), SGD(LR, MOMENTUM)
+    rng = stream(seed, "data")
     x, y = rng.random((128, SIZES[0])).astype(np.float32), rng.integers(0, 10, 128)
     parts = {
         "forward and loss": lambda: model.loss(x, y),
         "backward": model.backward,
-        "update": lambda: model.step(LR, MOMENTUM, WEIGHT_DECAY),
+        "update": lambda: optimizer.step(model.params, model.grads),
     }
     times = {name: [] for name in parts}
-    for _ in range(args.rounds * args.steps):
+    for _ in range(repeats):
         for name, part in parts.items():
             clock = time.perf_counter()
             part()
@@ -181,45 +168,47 @@ def time_parts(args: argparse.Namespace) -> dict[str, float]:
     return {name: float(np.median(values)) for name, values in times.items()}
 
 
-def race_epoch(args: argparse.Namespace) -> dict:
+def race_epoch(samples: int, seed: int) -> dict:
     """Time a whole epoch, batches taken from the training set included; best of three each."""
-    rng = stream(args.seed, "data")
-    x = rng.random((args.samples, SIZES[0]), np.float32)
-    y = rng.integers(0, 10, args.samples)
-    _, theirs = contenders("float32")
-    options = {"epochs": 1, "batch_size": 128, "lr": LR, "weight_decay": WEIGHT_DECAY}
+    rng = stream(seed, "data")
+    x, y = rng.random((samples, SIZES[0]), np.float32), rng.integers(0, 10, samples)
+    theirs = torch_step(MLP(SIZES, "relu", rng=np.random.default_rng(0)))
     best = {"ours": np.inf, "torch": np.inf}
     for _ in range(3):
         model = MLP(SIZES, "relu", rng=np.random.default_rng(0))
-        clock = time.perf_counter()
-        for _ in train_steps(model, x, y, rng=np.random.default_rng(0), **options):
+        optimizer = SGD(LR, MOMENTUM, WEIGHT_DECAY)
+        rng, clock = np.random.default_rng(0), time.perf_counter()
+        for _ in train_steps(model, optimizer, x, y, epochs=1, batch_size=128, rng=rng):
             pass
         best["ours"] = min(best["ours"], time.perf_counter() - clock)
         clock = time.perf_counter()
         for batch in minibatches(len(x), 128, np.random.default_rng(0)):
             theirs(x[batch], y[batch])
         best["torch"] = min(best["torch"], time.perf_counter() - clock)
-    return {
-        "samples": args.samples,
-        "ours_seconds": best["ours"],
-        "torch_seconds": best["torch"],
-        "ratio": best["torch"] / best["ours"],
-    }
+    seconds = {f"{name}_seconds": value for name, value in best.items()}
+    return {"samples": samples, **seconds, "ratio": best["torch"] / best["ours"]}
 
 
 def draw(results: list[dict]):
     """Draw how many times as fast as PyTorch our step is, against the batch size."""
     fig, ax = new_figure()
     for dtype, color, marker in zip(("float32", "float64"), COLORS, MARKERS, strict=False):
-        points = [(r["batch"], r["ratio"]) for r in results if r["dtype"] == dtype]
-        ax.plot(*zip(*points, strict=True), color=color, marker=marker, label=dtype)
+        of_dtype = [r for r in results if r["dtype"] == dtype]
+        batches = [r["batch"] for r in of_dtype]
+        ax.plot(batches, [r["ratio"] for r in of_dtype], color=color, marker=marker, label=dtype)
+        # From their lower quartile over our upper one to the reverse.
+        ends = [
+            [r["torch_quartiles_ms"][i] / r["ours_quartiles_ms"][1 - i] for r in of_dtype]
+            for i in (0, 1)
+        ]
+        ax.fill_between(batches, *ends, color=color, alpha=0.2, lw=0)
     ax.axhline(1, color="black", lw=1, ls="--", label="as fast as PyTorch")
     ax.set(
         xscale="log", xlabel="batch size (images)", ylabel="PyTorch's time / ours", ylim=(0, None)
     )
     ax.set_xticks(BATCH_SIZES, BATCH_SIZES)
     ax.xaxis.minorticks_off()
-    ax.set_title("One training step, 784-256-128-10")
+    ax.set_title("One training step, 784-256-128-10: median and quartiles")
     ax.legend()
     return fig
 

@@ -64,7 +64,7 @@ def cross_entropy(logits: np.ndarray, y: np.ndarray) -> float:
 
 
 def cross_entropy_grad(probs: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return dLoss/dlogits = (p - onehot(y)) / N: the loss divides by N, and nobody else does."""
+    """Return dLoss/dlogits = (p - onehot(y)) / N: the loss alone divides by N."""
     grad = probs.copy()
     grad[np.arange(len(y)), y] -= 1
     grad /= len(y)

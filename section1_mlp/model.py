@@ -32,8 +32,7 @@ class MLP:
 
     `output="softmax"` classifies (cross-entropy), `"linear"` predicts numbers (mean squared error).
     `params` and `grads` are dicts with equal keys: weights "W1", "W2", ... of shape (in, out) and
-    biases "b1", "b2", ... of shape (out,); `velocity`, the memory of `step`, likewise. Everything
-    is computed in `dtype`.
+    biases "b1", "b2", ... of shape (out,). Everything is computed in `dtype`.
 
     Biases start at zero, weights at random, with a variance that keeps the signal's size from layer
     to layer: N(0, 2 / in) for ReLU, which silences half of its inputs (He et al. 2015, "Delving
@@ -72,7 +71,6 @@ class MLP:
             self.params[f"W{layer}"] = W.astype(dtype)
             self.params[f"b{layer}"] = np.zeros(n_out, dtype)
         self.grads = {key: np.zeros_like(param) for key, param in self.params.items()}
-        self.velocity = {key: np.zeros_like(param) for key, param in self.params.items()}
         self._A = []  # A_0 ... A_{L-1} of the last forward pass
         self._dZ = None  # dLoss/dZ_L of the last loss
 
@@ -87,7 +85,7 @@ class MLP:
         return A
 
     def logits(self, x: np.ndarray) -> np.ndarray:
-        """Return Z_L (N, out), what the network says before the output function."""
+        """Return Z_L (N, out), the output before the output function."""
         self._A = self.hidden(x)
         return self._affine(self._A[-1], self.depth)
 
@@ -126,22 +124,9 @@ class MLP:
             A = self._A[layer - 1]
             np.matmul(A.T, dZ, out=self.grads[f"W{layer}"])
             np.sum(dZ, axis=0, out=self.grads[f"b{layer}"])
-            if layer > 1:  # nobody reads the gradient of the input
+            if layer > 1:  # the gradient of the input is not needed
                 dZ = dZ @ self.params[f"W{layer}"].T
                 dZ *= g_grad(A)
-
-    def step(self, lr: float, momentum: float = 0.0, weight_decay: float = 0.0) -> None:
-        """Take one step of stochastic gradient descent, in place.
-
-        v <- momentum v + dW + weight_decay W;  W <- W - lr v   (Polyak 1964, as PyTorch's SGD)
-        """
-        for key, param in self.params.items():
-            v = self.velocity[key]
-            v *= momentum
-            v += self.grads[key]
-            if weight_decay:
-                v += weight_decay * param
-            param -= lr * v
 
     def _affine(self, A: np.ndarray, layer: int) -> np.ndarray:
         Z = A @ self.params[f"W{layer}"]

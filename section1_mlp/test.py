@@ -12,10 +12,10 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
 
-from section1_mlp.arms import flat
-from section1_mlp.checkpoint import load_model
 from section1_mlp.model import MLP
-from section1_mlp.plots import draw_confusion
+from section1_mlp.study.checkpoint import load_model
+from section1_mlp.study.plots import draw_confusion
+from section1_mlp.training import flat
 from shared_utils.cli import DIGIT_DATASETS, add_shared_flags, open_run, parse_args, start
 from shared_utils.datasets.gray_images import CLASSES, ImageData, load_image_data
 from shared_utils.errors import UserError

@@ -1,61 +1,119 @@
-"""The training loop: minibatches, loss, backward, step, under a learning rate that fades out.
+"""The training loop: forward, loss, backward, step; and the choice of the best epoch.
 
-A constant rate keeps the weights jittering around the minimum; one that falls along half a cosine
-takes large steps first and settles at the end: lr_t = lr (1 + cos(pi t / T)) / 2, for step t of T
-(Loshchilov and Hutter 2017, "SGDR", equation 5, without restarts).
+A step goes against the gradient of a minibatch's loss. With momentum it follows a running sum of
+past gradients: what they agree on adds up, what they disagree on cancels. A constant learning rate
+keeps the weights jittering around the minimum; here it falls along half a cosine, which takes large
+steps first and settles at the end: lr_t = lr (1 + cos(pi t / T)) / 2, for step t of T.
+
+Sources: Polyak (1964) on momentum; Loshchilov and Hutter (2017), "SGDR", equation 5, without
+restarts.
 """
 
 import math
 from collections.abc import Iterator
+from functools import partial
+from itertools import islice
 
 import numpy as np
 
 from section1_mlp.functions import cross_entropy
 from section1_mlp.model import MLP
+from shared_utils.datasets.gray_images import ImageData
 from shared_utils.datasets.minibatches import minibatches
+from shared_utils.runs import NO_RUN, History, Training, TrainingRun
+from shared_utils.seed import stream
+
+GRADIENT_SAMPLES_PER_EPOCH = 10
 
 
-def steps_per_epoch(n: int, batch_size: int) -> int:
-    """Return how many minibatches an epoch over n samples has, the last, shorter one included."""
-    return math.ceil(n / batch_size)
+class SGD:
+    """Stochastic gradient descent with momentum and weight decay, as PyTorch's SGD.
+
+    v <- momentum v + dW + weight_decay W;  W <- W - lr v
+    """
+
+    def __init__(self, lr: float, momentum: float = 0.0, weight_decay: float = 0.0):
+        self.lr, self.momentum, self.weight_decay = lr, momentum, weight_decay
+        self.velocity: dict[str, np.ndarray] = {}  # v of every parameter, zero at first
+
+    def step(self, params: dict[str, np.ndarray], grads: dict[str, np.ndarray]) -> None:
+        """Move every parameter, in place."""
+        for key, param in params.items():
+            if key not in self.velocity:
+                self.velocity[key] = np.zeros_like(param)
+            v = self.velocity[key]
+            v *= self.momentum
+            v += grads[key]
+            if self.weight_decay:
+                v += self.weight_decay * param
+            param -= self.lr * v
 
 
 def train_steps(
     model: MLP,
+    optimizer: SGD,
     x: np.ndarray,
     y: np.ndarray,
     *,
     epochs: int,
     batch_size: int,
-    lr: float,
-    momentum: float = 0.9,
-    weight_decay: float = 0.0,
     rng: np.random.Generator,
     first_step: int = 0,
 ) -> Iterator[float]:
     """Train `model` on x, y; after every step, yield the loss of its minibatch (before the step).
 
-    A training that goes on begins with `first_step`: the batches before it are drawn again, so that
-    `rng` is where it was, and passed over.
-
-    Raises FloatingPointError, naming the epoch, as soon as a loss is not finite.
+    The optimizer's `lr` is that of the first step. Batches before `first_step` are drawn and passed
+    over. Raises FloatingPointError, naming the epoch, as soon as a loss is not finite.
     """
-    step, total = 0, epochs * steps_per_epoch(len(x), batch_size)
-    for epoch in range(1, epochs + 1):
-        for batch in minibatches(len(x), batch_size, rng):
-            if step < first_step:
-                step += 1
-                continue
-            # A network that diverges overflows before its loss does; the loss is what is watched.
-            with np.errstate(over="ignore", invalid="ignore"):
-                loss = model.loss(x[batch], y[batch])
-                if not math.isfinite(loss):
-                    raise FloatingPointError(f"the loss became {loss} in epoch {epoch}")
-                model.backward()
-                rate = lr * (1 + math.cos(math.pi * step / total)) / 2
-                model.step(rate, momentum, weight_decay)
-            step += 1
-            yield loss
+    peak_lr, per_epoch = optimizer.lr, steps_per_epoch(len(x), batch_size)
+    batches = (b for _ in range(epochs) for b in minibatches(len(x), batch_size, rng))
+    for step, batch in islice(enumerate(batches), first_step, None):
+        # A network that diverges overflows before its loss does; the loss is what is watched.
+        with np.errstate(over="ignore", invalid="ignore"):
+            loss = model.loss(x[batch], y[batch])
+            if not math.isfinite(loss):
+                raise FloatingPointError(f"the loss became {loss} in epoch {step // per_epoch + 1}")
+            model.backward()
+            optimizer.lr = peak_lr * (1 + math.cos(math.pi * step / (epochs * per_epoch))) / 2
+            optimizer.step(model.params, model.grads)
+        yield loss
+
+
+def fit(
+    model: MLP,
+    optimizer: SGD,
+    data: ImageData,
+    *,
+    epochs: int,
+    batch_size: int,
+    seed: int = 0,
+    run: TrainingRun = NO_RUN,
+) -> History:
+    """Train `model` on images and leave it with the weights of its best validation epoch.
+
+    The batches follow from `seed` alone. Ten times an epoch the gradient's norm is measured for
+    each layer: `history.series["gradient_norms"]` holds (epoch, ||dW1||, ||dW2||, ...).
+    """
+    x, x_val = flat(data.x_train), flat(data.x_val)
+    budget, rng = {"epochs": epochs, "batch_size": batch_size}, stream(seed, "shuffle")
+    steps = partial(train_steps, model, optimizer, x, data.y_train, **budget, rng=rng)
+    per_epoch = steps_per_epoch(len(x), batch_size)
+    training = Training(
+        model.params, optimizer.velocity, epochs=epochs, steps_per_epoch=per_epoch, samples=len(x)
+    )
+    for step in run.watch(training, steps):
+        if step.in_epoch % max(1, per_epoch // GRADIENT_SAMPLES_PER_EPOCH) == 0:
+            norms = [np.linalg.norm(model.grads[f"W{n + 1}"]) for n in range(model.depth)]
+            series = training.history.series.setdefault("gradient_norms", [])
+            series.append((training.step / per_epoch, *map(float, norms)))
+        if step.ends_epoch:
+            row = {"epoch": step.epoch}
+            row["train_loss"], row["train_acc"] = evaluate(model, x, data.y_train)
+            row["val_loss"], row["val_acc"] = evaluate(model, x_val, data.y_val)
+            training.end_epoch(row)
+            run.log(row)
+    training.load_best()
+    return training.history
 
 
 def evaluate(model: MLP, x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
@@ -65,8 +123,18 @@ def evaluate(model: MLP, x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     """
     total_loss, correct = 0.0, 0
     for start in range(0, len(x), 5000):
-        part = slice(start, start + 5000)
-        logits = model.logits(x[part])
-        total_loss += cross_entropy(logits, y[part]) * len(logits)
-        correct += int(np.sum(logits.argmax(axis=1) == y[part]))
+        chunk = slice(start, start + 5000)
+        logits = model.logits(x[chunk])
+        total_loss += cross_entropy(logits, y[chunk]) * len(logits)
+        correct += int(np.sum(logits.argmax(axis=1) == y[chunk]))
     return total_loss / len(x), correct / len(x)
+
+
+def steps_per_epoch(n: int, batch_size: int) -> int:
+    """Return how many minibatches an epoch over n samples has, the last, shorter one included."""
+    return math.ceil(n / batch_size)
+
+
+def flat(images: np.ndarray) -> np.ndarray:
+    """Return images (N, 1, 28, 28) as rows (N, 784), without copying."""
+    return images.reshape(len(images), -1)

@@ -77,6 +77,31 @@ def non_negative_float(text: str) -> float:
     return value
 
 
+def folder_path(text: str) -> Path:
+    """Read a path; `~` is the user's home, also where no shell has replaced it (argparse type)."""
+    return Path(text).expanduser()
+
+
+# The flags that scripts share, each described once, here.
+_FLAGS = {
+    "epochs": (positive_int, "passes over the training set"),
+    "batch_size": (positive_int, "samples in a training step"),
+    "lr": (positive_float, "learning rate"),
+    "seeds": (positive_int, "repeat with this many seeds, from --seed upwards"),
+    "dataset": (str, "which data"),
+    "data_dir": (folder_path, "folder of the data sets (variable DL_DATA_DIR)"),
+    "limit": (positive_int, "use at most this many training samples"),
+    "seed": (seed_number, "seeds everything that is random"),
+    "runs_dir": (folder_path, "where the run's folder is made"),
+    "checkpoint_minutes": (positive_float, "keep a checkpoint this often, beside every epoch's"),
+}
+_SWITCHES = {
+    "--quick": "a small run with every output, in under a minute",
+    "--no-show": "save figures, open no windows",
+    "--resume": "continue where the run of the same arguments was stopped",
+}
+
+
 def add_shared_flags(
     parser: argparse.ArgumentParser,
     runs_dir: Path,
@@ -84,54 +109,36 @@ def add_shared_flags(
     resumable: bool = False,
     **defaults,
 ) -> None:
-    """Add the flags that all scripts share, each described once, here.
+    """Add the flags that all scripts share.
 
-    `--seed`, `--runs-dir`, `--quick` and `--no-show` are always there; any of the others is added
-    when its default is given (`epochs=20`). A default of None needs the words that `--help` shall
-    say instead: pass a pair, `lr=(None, "0.1 for relu, 0.3 for sigmoid")`. `datasets` holds the
+    `--seed`, `--runs-dir`, `--quick` and `--no-show` are always there; any other of `_FLAGS` is
+    added when its default is given (`epochs=20`). A default of None needs the words that `--help`
+    says instead: pass a pair, `lr=(None, "0.1 for relu, 0.3 for sigmoid")`. `datasets` holds the
     choices of `--dataset` and what each means; `--data-dir` comes with it. `resumable` adds
     `--resume`.
     """
-    data_dir = Path(os.environ.get("DL_DATA_DIR", ROOT / "data"))
-    flags = {
-        "epochs": {"type": positive_int, "help": "passes over the training set"},
-        "batch_size": {"type": positive_int, "help": "samples in a training step"},
-        "lr": {"type": positive_float, "help": "learning rate"},
-        "seeds": {"type": positive_int, "help": "repeat with this many seeds, from --seed upwards"},
-        "dataset": {
-            "choices": list(datasets),
-            "help": "; ".join(f"{name}: {meaning}" for name, meaning in datasets.items()),
-        },
-        "data_dir": {"type": Path, "help": "folder of the data sets (variable DL_DATA_DIR)"},
-        "limit": {"type": positive_int, "help": "use at most this many training samples"},
-        "seed": {"type": seed_number, "help": "seeds everything that is random"},
-        "runs_dir": {"type": Path, "help": "where the run's folder is made"},
-        "checkpoint_minutes": {
-            "type": positive_float,
-            "help": "keep a checkpoint this often, beside that of every epoch",
-        },
-    }
-    if "dataset" in defaults:
-        defaults["data_dir"] = data_dir
-    defaults = defaults | {"seed": 0, "runs_dir": runs_dir}
-    for name, default in defaults.items():
-        default, words = default if isinstance(default, tuple) else (default, "%(default)s")
-        options = flags[name] | {"help": f"{flags[name]['help']} (default: {words})"}
-        parser.add_argument("--" + name.replace("_", "-"), default=default, **options)
+    for name, default in {**defaults, "seed": 0, "runs_dir": runs_dir}.items():
+        kind, words = _FLAGS[name]
+        default, shown = default if isinstance(default, tuple) else (default, "%(default)s")
+        options = {"type": kind, "default": default}
+        if name == "dataset":
+            words = "; ".join(f"{choice}: {meaning}" for choice, meaning in datasets.items())
+            options["choices"] = list(datasets)
+            add_data_dir_flag(parser)
+        flag = "--" + name.replace("_", "-")
+        parser.add_argument(flag, help=f"{words} (default: {shown})", **options)
+    for flag, words in _SWITCHES.items():
+        if flag != "--resume" or resumable:
+            parser.add_argument(flag, action="store_true", help=f"{words} (default: off)")
+
+
+def add_data_dir_flag(parser: argparse.ArgumentParser) -> None:
+    """Add `--data-dir`; the variable DL_DATA_DIR names another default."""
+    kind, words = _FLAGS["data_dir"]
+    default = folder_path(os.environ.get("DL_DATA_DIR", str(ROOT / "data")))
     parser.add_argument(
-        "--quick",
-        action="store_true",
-        help="a small run with every output, in under a minute (default: off)",
+        "--data-dir", type=kind, default=default, help=f"{words} (default: %(default)s)"
     )
-    parser.add_argument(
-        "--no-show", action="store_true", help="save figures, open no windows (default: off)"
-    )
-    if resumable:
-        parser.add_argument(
-            "--resume",
-            action="store_true",
-            help="go on where the run of the same arguments was stopped (default: off)",
-        )
 
 
 def parse_args(

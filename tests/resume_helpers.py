@@ -8,47 +8,50 @@ import os
 import signal
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import ModuleType
 
 import pytest
 
 from shared_utils.runs.interrupts import Interrupted
+from shared_utils.runs.training import TrainingRun
 from tests.processes import run
 
 TIMINGS = ("seconds", "per_second", "ms_per_step", "memory")
 
 
-def count_steps(module: ModuleType, at: int, act) -> None:
-    """Replace `module.train_steps` by one that calls `act` after step `at`, over all arms."""
-    original, counter = module.train_steps, itertools.count(1)
+def count_steps(at: int, act) -> None:
+    """Make `TrainingRun.watch` call `act` after step `at`, counted over all trainings."""
+    original, counter = TrainingRun.watch, itertools.count(1)
 
-    def train_steps(*args, **options):
-        for step in original(*args, **options):
-            if next(counter) == at:
-                act()
-            yield step
+    def watch(self, training, steps):
+        def counted(**options):
+            for loss in steps(**options):
+                if next(counter) == at:
+                    act()
+                yield loss
 
-    module.train_steps = train_steps
+        return original(self, training, counted)
+
+    TrainingRun.watch = watch
 
 
-def stop(monkeypatch, main, module: ModuleType, argv: list[str], step: int, number: int) -> None:
+def stop(monkeypatch, main, argv: list[str], step: int, number: int) -> None:
     """Run `main`, resuming what is there, and stop it by a signal after a step of this start."""
     with monkeypatch.context() as patch:
-        patch.setattr(module, "train_steps", module.train_steps)
-        count_steps(module, step, lambda: signal.raise_signal(number))
+        patch.setattr(TrainingRun, "watch", TrainingRun.watch)
+        count_steps(step, lambda: signal.raise_signal(number))
         with pytest.raises(Interrupted) as stopped:
             main([*argv, "--resume"])
     assert stopped.value.number == number and "--resume" in stopped.value.advice
 
 
-def kill(script: str, steps_in: str, where: str, count: int, argv: list[str]) -> None:
+def kill(script: str, where: str, count: int, argv: list[str]) -> None:
     """Run a script in a process of its own and kill it the `count`-th time that it is `where`.
 
     "step": after a training step; "rename": a file is written but has not yet taken its name.
     """
     with TemporaryDirectory() as folder:
         output = Path(folder, "output")
-        with run(_until_killed, script, steps_in, where, count, argv, output=output) as process:
+        with run(_until_killed, script, where, count, argv, output=output) as process:
             process.join(120)
             assert process.exitcode == -signal.SIGKILL, output.read_text()
 
@@ -74,10 +77,10 @@ def _untimed(value):
     return value
 
 
-def _until_killed(script: str, steps_in: str, where: str, count: int, argv: list[str]) -> None:
+def _until_killed(script: str, where: str, count: int, argv: list[str]) -> None:
     main = importlib.import_module(script).main
     if where == "step":
-        count_steps(importlib.import_module(steps_in), count, die)
+        count_steps(count, die)
     else:
         rename, counter = os.replace, itertools.count(1)
 

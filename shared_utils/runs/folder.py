@@ -23,7 +23,7 @@ import numpy as np
 from shared_utils.errors import NothingToDo, UserError
 from shared_utils.files import write_atomically
 from shared_utils.runs.interrupts import Interrupted
-from shared_utils.runs.states import PICKLE, States, Format
+from shared_utils.runs.states import PICKLE, Format, States
 
 # What may differ between a run and its resumption: it changes no result.
 _FREE = ("resume", "checkpoint_minutes", "no_show", "runs_dir", "data_dir", "threads")

@@ -82,9 +82,10 @@ class Training:
 
 
 class Step(NamedTuple):
-    """A step that has been taken: its epoch, counted from 1, and what it gave: its loss."""
+    """A step that has been taken: its epoch, its place in it (both from 1), and its loss."""
 
     epoch: int
+    in_epoch: int
     ends_epoch: bool
     loss: object
 
@@ -92,10 +93,10 @@ class Step(NamedTuple):
 class TrainingRun:
     """One network's place in a run folder. Without a folder nothing is kept and nothing is shown.
 
-    `columns` come first in each of its rows of `metrics.csv`. `show` gets each new row, `on_estimate`
-    the seconds that a new training will take, once, early. With `within_epochs=False` a training is
-    kept at the end of every epoch alone, and signals are not waited for: a group of processes
-    cannot agree on a step.
+    `columns` come first in each of its rows of `metrics.csv`. `show` gets each new row,
+    `on_estimate` the seconds that a new training will take, once, early. With `within_epochs=False`
+    a training is saved at the end of every epoch alone, and signals are not waited for: a group of
+    processes cannot agree on a step.
     """
 
     def __init__(
@@ -125,12 +126,12 @@ class TrainingRun:
             clock = time.perf_counter()
             for loss in steps(first_step=training.step):
                 history.seconds += time.perf_counter() - clock
-                epoch, step_in_epoch = divmod(training.step, training.steps_per_epoch)
+                epoch, before = divmod(training.step, training.steps_per_epoch)
                 training.step += 1
-                ends_epoch = step_in_epoch + 1 == training.steps_per_epoch
                 history.samples = _samples(training)
                 advance(loss)
-                yield Step(epoch + 1, ends_epoch, loss)
+                ends_epoch = before + 1 == training.steps_per_epoch
+                yield Step(epoch + 1, before + 1, ends_epoch, loss)
                 after_step(ends_epoch)
                 clock = time.perf_counter()
         if self._folder is not None:

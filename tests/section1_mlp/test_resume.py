@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from section1_mlp import arms, train
+from section1_mlp import train
 from shared_utils.errors import NothingToDo, UserError
 from shared_utils.runs.checkpoints import save_checkpoint
 from tests.resume_helpers import kill, outcome, stop
@@ -46,7 +46,7 @@ def whole(tmp_path_factory):
 def test_an_interrupted_run_resumes_to_the_same_bytes(stops, whole, tmp_path, monkeypatch):
     argv = [*ARGS, "--runs-dir", str(tmp_path)]
     for step, number in stops:
-        stop(monkeypatch, train.main, arms, argv, step, number)
+        stop(monkeypatch, train.main, argv, step, number)
     train.main([*argv, "--resume"])
     assert outcome(tmp_path / "train") == whole
     with pytest.raises(NothingToDo, match="is finished"):
@@ -60,7 +60,7 @@ def test_an_interrupted_run_resumes_to_the_same_bytes(stops, whole, tmp_path, mo
 )
 def test_a_killed_run_resumes_to_the_same_bytes(where, count, more, whole, tmp_path):
     argv = [*ARGS, *more, "--runs-dir", str(tmp_path)]
-    kill("section1_mlp.train", "section1_mlp.arms", where, count, argv)
+    kill("section1_mlp.train", where, count, argv)
     train.main([*argv, "--resume"])
     assert outcome(tmp_path / "train") == whole
     assert not list((tmp_path / "train").glob(".*"))
@@ -68,19 +68,19 @@ def test_a_killed_run_resumes_to_the_same_bytes(where, count, more, whole, tmp_p
 
 def test_no_step_is_taken_twice(tmp_path, monkeypatch):
     argv = [*ARGS, "--runs-dir", str(tmp_path)]
-    stop(monkeypatch, train.main, arms, argv, 17, signal.SIGINT)
+    stop(monkeypatch, train.main, argv, 17, signal.SIGINT)
     rest = 30 - 17
-    stop(monkeypatch, train.main, arms, argv, rest, signal.SIGINT)  # there is no step beyond
+    stop(monkeypatch, train.main, argv, rest, signal.SIGINT)  # there is no step beyond
     with pytest.raises(pytest.fail.Exception):
-        stop(monkeypatch, train.main, arms, argv, 1, signal.SIGINT)
+        stop(monkeypatch, train.main, argv, 1, signal.SIGINT)
 
 
 def test_a_foreign_state_is_refused(tmp_path, monkeypatch):
     argv = [*ARGS, "--runs-dir", str(tmp_path)]
-    stop(monkeypatch, train.main, arms, argv, 3, signal.SIGINT)
+    stop(monkeypatch, train.main, argv, 3, signal.SIGINT)
     last = tmp_path / "train" / "last.pkl"
     for state in ({}, {"step": 3}, None, [1]):
-        save_checkpoint(last, {"arm": "relu-seed2", "state": state})
+        save_checkpoint(last, {"name": "relu-seed2", "state": state})
         with pytest.raises(UserError, match="does not hold the state of relu-seed2"):
             train.main([*argv, "--resume"])
     for content in (b"\x80\x05", b"", b"cos\nsystem\n(S'true'\ntR."):
@@ -91,7 +91,7 @@ def test_a_foreign_state_is_refused(tmp_path, monkeypatch):
 
 def test_other_arguments_are_named(tmp_path, monkeypatch):
     argv = [*ARGS, "--runs-dir", str(tmp_path)]
-    stop(monkeypatch, train.main, arms, argv, 3, signal.SIGINT)
+    stop(monkeypatch, train.main, argv, 3, signal.SIGINT)
     before = (tmp_path / "train" / "last.pkl").read_bytes()
     for more, words in ((["--lr", "0.5"], "--lr was 1.0, now 0.5"), (["--limit", "299"], "data")):
         with pytest.raises(UserError, match=words):

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 
 from section1_mlp.model import MLP
-from section1_mlp.training import train_steps
+from section1_mlp.training import SGD, train_steps
 from shared_utils.seed import stream
 
 
@@ -29,12 +29,11 @@ class NumpyMLPRegressor(RegressorMixin, BaseEstimator):
         self.model_ = MLP(sizes, "tanh", "linear", rng=stream(self.seed, "init"), dtype=np.float64)
         for _ in train_steps(
             self.model_,
+            SGD(self.lr, momentum=0.9, weight_decay=self.weight_decay),
             x,
             y[:, None],
             epochs=self.epochs,
             batch_size=self.batch_size,
-            lr=self.lr,
-            weight_decay=self.weight_decay,
             rng=stream(self.seed, "shuffle"),
         ):
             pass

@@ -4,19 +4,18 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from section1_mlp.targets import Target
+from section1_mlp.study.approximation import Network
+from section1_mlp.study.targets import Target
 from shared_utils.plotting import COLORS, DIVERGING, MARKERS, new_figure
 
-Arm = tuple[str, str, int]  # target, activation, width
 
-
-def draw_errors(targets: dict[str, Target], errors: dict[Arm, list[float]]):
+def draw_errors(targets: dict[str, Target], errors: dict[Network, list[float]]):
     """Error against width for each activation: mean over seeds, with the range as a band."""
     fig, axes = new_figure(1, len(targets), (13, 3.8), sharey=True)
     widths, activations = _widths_and_activations(errors)
     for ax, (name, target) in zip(axes, targets.items(), strict=True):
         for activation, color, marker in zip(activations, COLORS, MARKERS, strict=False):
-            values = np.array([errors[name, activation, width] for width in widths])
+            values = np.array([errors[Network(name, activation, width)] for width in widths])
             ax.plot(widths, values.mean(axis=1), color=color, marker=marker, label=activation)
             ax.fill_between(widths, values.min(axis=1), values.max(axis=1), color=color, alpha=0.2)
         ax.axhline(1, color="black", lw=1, ls="--", label="a constant")
@@ -28,19 +27,21 @@ def draw_errors(targets: dict[str, Target], errors: dict[Arm, list[float]]):
     return fig
 
 
-def draw_fits(targets: dict[str, Target], fitted: dict[Arm, np.ndarray]):
+def draw_fits(targets: dict[str, Target], outputs: dict[Network, np.ndarray]):
     """The one-dimensional targets and what networks of a few widths make of them."""
     lines = {name: target for name, target in targets.items() if target.x.shape[1] == 1}
-    widths, activations = _widths_and_activations(fitted)
+    widths, activations = _widths_and_activations(outputs)
     shown = widths if len(widths) <= 3 else [widths[1], widths[len(widths) // 2], widths[-1]]
     fig, axes = new_figure(len(lines), len(activations), (12, 7), sharex=True, sharey="row")
     for row, (name, target) in zip(axes, lines.items(), strict=True):
         t = 2 * np.pi * target.x_dense[:, 0]
         for ax, activation in zip(row, activations, strict=True):
             ax.plot(t, target.y_dense, color="black", lw=3, alpha=0.35, label="target")
-            for width, color in zip(shown, (COLORS[4], COLORS[5], COLORS[0]), strict=False):
+            for width, color in zip(shown, (COLORS[4], COLORS[1], COLORS[0]), strict=False):
                 label = f"{width} units"
-                ax.plot(t, fitted[name, activation, width], color=color, lw=1.5, label=label)
+                ax.plot(
+                    t, outputs[Network(name, activation, width)], color=color, lw=1.5, label=label
+                )
             ax.set(title=f"{activation}, {target.title}", ylim=(-2.4, 2.4))
         row[0].set_ylabel("value (deviations)")
     for ax in axes[-1]:
@@ -49,12 +50,12 @@ def draw_fits(targets: dict[str, Target], fitted: dict[Arm, np.ndarray]):
     return fig
 
 
-def draw_surface(target: Target, fitted: dict[Arm, np.ndarray], width: int):
+def draw_surface(target: Target, outputs: dict[Network, np.ndarray], width: int):
     """The surface and the widest networks' errors on it, each with its own colour bar."""
     side = round(len(target.x_dense) ** 0.5)
     images = {"the target": target.y_dense} | {
-        f"{a}, {width} units: its error": fitted["surface", a, width] - target.y_dense
-        for a in _widths_and_activations(fitted)[1]
+        f"{a}, {width} units: its error": outputs[Network("surface", a, width)] - target.y_dense
+        for a in _widths_and_activations(outputs)[1]
     }
     fig, axes = new_figure(2, 2, (9, 7.4))
     for ax, (title, values) in zip(axes.flat, images.items(), strict=True):
@@ -73,6 +74,6 @@ def draw_surface(target: Target, fitted: dict[Arm, np.ndarray], width: int):
     return fig
 
 
-def _widths_and_activations(arms: Iterable[Arm]) -> tuple[list[int], list[str]]:
-    _, activations, widths = zip(*arms, strict=True)
-    return sorted(set(widths)), list(dict.fromkeys(activations))
+def _widths_and_activations(networks: Iterable[Network]) -> tuple[list[int], list[str]]:
+    widths = sorted({network.width for network in networks})
+    return widths, list(dict.fromkeys(network.activation for network in networks))

@@ -5,47 +5,47 @@ from pathlib import Path
 
 import numpy as np
 
-from section1_mlp.arms import Fit, flat
 from section1_mlp.model import MLP
-from section1_mlp.results import best_arm
+from section1_mlp.study.results import best_activation
+from section1_mlp.training import flat
 from shared_utils.datasets.gray_images import CLASSES, ImageData
 from shared_utils.plotting import COLORS, MARKERS, new_figure, save_figure
+from shared_utils.runs.outcomes import Outcome, by_name
 from shared_utils.seed import stream
 
 
-def draw_all(folder: Path, fits: list[Fit], data: ImageData) -> None:
-    """Draw every figure into `folder`: curves over all seeds, the rest for each arm's first."""
-    arms = {}
-    for fit in fits:
-        arms.setdefault(fit.arm, []).append(fit)
-    firsts = [of_arm[0] for of_arm in arms.values()]
-    best = next(fit for fit in firsts if fit.arm == best_arm(fits))
+def draw_all(folder: Path, outcomes: list[Outcome], data: ImageData) -> None:
+    """Draw every figure into `folder`: curves over all seeds, the rest for each first seed."""
+    groups = by_name(outcomes)
+    firsts = [group[0] for group in groups.values()]
+    best = groups[best_activation(groups)][0]
     figures = {
-        "curves": draw_curves(arms, data),
+        "curves": draw_curves(groups, data),
         "activations": draw_activations(firsts, data),
         "gradient_norms": draw_gradient_norms(firsts, data),
-        "confusion": draw_confusion({fit.arm: fit.probs for fit in firsts}, data),
+        "confusion": draw_confusion({one.name: one.scores for one in firsts}, data),
         "mistakes": draw_mistakes(best, data),
     }
     for name, figure in figures.items():
         save_figure(figure, folder / f"{name}.png")
 
 
-def draw_curves(arms: dict[str, list[Fit]], data: ImageData):
+def draw_curves(groups: dict[str, list[Outcome]], data: ImageData):
     """Loss and accuracy against the epoch: mean over seeds, with the range as a band."""
     fig, axes = new_figure(1, 2, (10, 4))
-    for color, marker, (arm, fits) in zip(COLORS, MARKERS, arms.items(), strict=False):
+    for color, marker, (name, group) in zip(COLORS, MARKERS, groups.items(), strict=False):
         for ax, measure in zip(axes, ("loss", "acc"), strict=True):
-            for part, dashes in (("train", "--"), ("val", "-")):
-                values = np.array([[row[f"{part}_{measure}"] for row in f.history] for f in fits])
+            for split, dashes in (("train", "--"), ("val", "-")):
+                rows = [outcome.history.rows for outcome in group]
+                values = np.array([[row[f"{split}_{measure}"] for row in r] for r in rows])
                 epochs = np.arange(1, values.shape[1] + 1)
                 ax.plot(
                     epochs,
                     values.mean(axis=0),
                     dashes,
                     color=color,
-                    marker=marker if part == "val" else None,
-                    label=f"{arm}, {'validation' if part == 'val' else 'training'}",
+                    marker=marker if split == "val" else None,
+                    label=f"{name}, {'validation' if split == 'val' else 'training'}",
                 )
                 ax.fill_between(
                     epochs, values.min(axis=0), values.max(axis=0), color=color, alpha=0.2, lw=0
@@ -55,19 +55,19 @@ def draw_curves(arms: dict[str, list[Fit]], data: ImageData):
     axes[1].legend(fontsize=9)
     for ax in axes:
         ax.xaxis.get_major_locator().set_params(integer=True)
-    fig.suptitle(f"{data.title}: {_seeds(arms)}")
+    fig.suptitle(f"{data.title}: {_seeds(groups)}")
     return fig
 
 
-def draw_activations(fits: list[Fit], data: ImageData):
+def draw_activations(outcomes: list[Outcome], data: ImageData):
     """Distributions of every hidden layer's outputs on validation images, before and after."""
-    depth = fits[0].model.depth - 1
-    fig, axes = new_figure(len(fits), depth, (4.5 * depth, 2.5 * len(fits)), squeeze=False)
+    depth, rows = outcomes[0].model.depth - 1, len(outcomes)
+    fig, axes = new_figure(rows, depth, (4.5 * depth, 2.5 * rows), squeeze=False)
     x = flat(data.x_val)[:1000]
-    for row, fit in zip(axes, fits, strict=True):
-        untrained = MLP(fit.model.layer_sizes, fit.arm, rng=stream(fit.seed, "init"))
+    for row, one in zip(axes, outcomes, strict=True):
+        untrained = MLP(one.model.layer_sizes, one.name, rng=stream(one.seed, "init"))
         for layer, ax in enumerate(row, start=1):
-            before, after = (m.hidden(x)[layer].ravel() for m in (untrained, fit.model))
+            before, after = (m.hidden(x)[layer].ravel() for m in (untrained, one.model))
             top = np.percentile(np.concatenate([before, after]), 99.9)
             bins = np.linspace(min(before.min(), after.min()), max(top, 1e-6), 50)
             for values, color, label in (
@@ -77,27 +77,28 @@ def draw_activations(fits: list[Fit], data: ImageData):
                 weights = np.full(len(values), 100 / len(values))
                 ax.hist(values, bins, weights=weights, histtype="step", lw=2, color=color)
                 ax.plot([], [], color=color, label=label)
-            if fit.arm == "relu":
+            if one.name == "relu":
                 zeros = [f"{np.mean(v == 0):.0%}" for v in (before, after)]
                 note = f"exactly zero:\n{zeros[0]} at the start\n{zeros[1]} trained"
                 ax.text(0.97, 0.97, note, transform=ax.transAxes, ha="right", va="top", fontsize=9)
-            ax.set(title=f"{fit.arm}, hidden layer {layer}", yscale="log")
-            ax.set_ylabel("share of outputs (%)" if layer == 1 else "")
-            ax.set_xlabel("output of a unit" if fit is fits[-1] else "")
+            ax.set(title=f"{one.name}, hidden layer {layer}", yscale="log")
+            ax.set_ylabel("fraction of outputs (%)" if layer == 1 else "")
+            ax.set_xlabel("output of a unit" if one is outcomes[-1] else "")
     fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     fig.suptitle(f"{data.title}: hidden activations of {len(x)} validation images")
     return fig
 
 
-def draw_gradient_norms(fits: list[Fit], data: ImageData):
+def draw_gradient_norms(outcomes: list[Outcome], data: ImageData):
     """Norm of every weight matrix's gradient over training: where it vanishes, learning is slow."""
-    fig, axes = new_figure(1, len(fits), (4 * len(fits), 3.8), sharey=True, squeeze=False)
-    for ax, fit in zip(axes[0], fits, strict=True):
-        epochs, *layers = np.array(fit.grad_norms).T
+    cols = len(outcomes)
+    fig, axes = new_figure(1, cols, (4 * cols, 3.8), sharey=True, squeeze=False)
+    for ax, outcome in zip(axes[0], outcomes, strict=True):
+        epochs, *layers = np.array(outcome.history.series["gradient_norms"]).T
         for layer, (norms, color) in enumerate(zip(layers, cycle(COLORS), strict=False), start=1):
             ax.plot(epochs, norms, color=color, lw=0.6, alpha=0.35)
             ax.plot(epochs, _running_mean(norms), color=color, label=f"W{layer}")
-        ax.set(xlabel="epoch", yscale="log", title=fit.arm)
+        ax.set(xlabel="epoch", yscale="log", title=outcome.name)
     axes[0, 0].set_ylabel("norm of the minibatch gradient")
     axes[0, 0].legend(title="running mean", fontsize=9)
     fig.suptitle(f"{data.title}: gradient norm by layer")
@@ -123,9 +124,9 @@ def draw_confusion(probs: dict[str, np.ndarray], data: ImageData):
     return fig
 
 
-def draw_mistakes(fit: Fit, data: ImageData):
+def draw_mistakes(outcome: Outcome, data: ImageData):
     """The test digits that the network gets wrong with the most confidence."""
-    predicted, confidence = fit.probs.argmax(axis=1), fit.probs.max(axis=1)
+    predicted, confidence = outcome.scores.argmax(axis=1), outcome.scores.max(axis=1)
     wrong = np.flatnonzero(predicted != data.y_test)
     shown = wrong[np.argsort(-confidence[wrong], kind="stable")][:18]
     fig, axes = new_figure(3, 6, (9, 5.6))
@@ -135,12 +136,12 @@ def draw_mistakes(fit: Fit, data: ImageData):
         ax.imshow(data.x_test[index, 0], cmap="gray_r", interpolation="nearest")
         title = f"{data.y_test[index]} taken for {predicted[index]}\n{confidence[index]:.1%}"
         ax.set_title(title, fontsize=9)
-    fig.suptitle(f"{data.title}: the most confident of {fit.arm}'s {len(wrong)} test errors")
+    fig.suptitle(f"{data.title}: the most confident of {outcome.name}'s {len(wrong)} test errors")
     return fig
 
 
-def _seeds(arms: dict[str, list[Fit]]) -> str:
-    n = max(len(fits) for fits in arms.values())
+def _seeds(groups: dict[str, list[Outcome]]) -> str:
+    n = max(len(group) for group in groups.values())
     return "one seed" if n == 1 else f"mean and range over {n} seeds"
 
 

@@ -1,0 +1,80 @@
+"""The comparison of activations: one network each, on the same batches, with every seed."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from section1_mlp.model import MLP
+from section1_mlp.study.checkpoint import save_model
+from section1_mlp.training import SGD, fit, flat
+from shared_utils.datasets.gray_images import CLASSES, ImageData
+from shared_utils.errors import UserError
+from shared_utils.runs import RunFolder, TrainingRun
+from shared_utils.runs.outcomes import Outcome
+from shared_utils.seed import stream
+
+# Chosen by validation accuracy. Sigmoid's derivative is at most 1/4, so its lr must be larger.
+LEARNING_RATES = {"relu": 0.1, "tanh": 0.05, "sigmoid": 0.3}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all networks of the comparison share; `lr` None means each activation's own."""
+
+    hidden: Sequence[int]
+    epochs: int
+    batch_size: int
+    lr: float | None
+    momentum: float
+    weight_decay: float
+
+
+def train_all(
+    activations: Iterable[str],
+    seeds: Sequence[int],
+    data: ImageData,
+    settings: Settings,
+    folder: RunFolder,
+) -> list[Outcome]:
+    """Train a network for every activation and seed; save the weights of each first seed.
+
+    A network that diverges is left out, and named. Raises UserError when all do.
+    """
+    outcomes = []
+    for activation in activations:
+        for seed in seeds:
+            try:
+                outcomes.append(train(activation, seed, data, settings, folder))
+            except FloatingPointError as error:
+                print(f"{activation}, seed {seed}: {error}: it is stopped; try a smaller --lr")
+                continue
+            if seed == seeds[0]:
+                save(outcomes[-1], data, folder)
+    if not outcomes:
+        raise UserError("every network diverged: try a smaller --lr")
+    return outcomes
+
+
+def train(
+    activation: str, seed: int, data: ImageData, settings: Settings, folder: RunFolder
+) -> Outcome:
+    """Train one network. Raises FloatingPointError when its loss is no longer finite."""
+    sizes = (flat(data.x_train).shape[1], *settings.hidden, CLASSES)
+    model = MLP(sizes, activation, rng=stream(seed, "init"))
+    lr = settings.lr or LEARNING_RATES[activation]
+    history = fit(
+        model,
+        SGD(lr, settings.momentum, settings.weight_decay),
+        data,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        seed=seed,
+        run=TrainingRun(folder, f"{activation}-seed{seed}", {"arm": activation, "seed": seed}),
+    )
+    return Outcome(activation, seed, model, history)
+
+
+def save(outcome: Outcome, data: ImageData, folder: RunFolder) -> None:
+    """Write a network's weights, and what it was trained on, to `<activation>.pkl`."""
+    about = {"dataset": data.name, "sha256": data.digest}
+    about |= {"epoch": outcome.history.best_epoch, "val_acc": outcome.val_acc}
+    save_model(folder.path / f"{outcome.name}.pkl", outcome.model, about)

@@ -8,6 +8,7 @@ every activation, width and target. Writes <runs-dir>/approximation/.
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,7 @@ def main(argv: list[str] | None = None) -> dict:
 
     widths, targets = sorted(set(args.widths)), make_targets()
     networks = [Network(t, a, w) for t in targets for a in LEARNING_RATES for w in widths]
-    training = {"epochs": args.epochs, "batch_size": args.batch_size, "lr": args.lr}
+    train = partial(imitate, epochs=args.epochs, batch_size=args.batch_size, lr=args.lr)
     data = {"name": "functions", "sizes": {name: len(t.x) for name, t in targets.items()}}
     with open_run(args, "approximation", data) as run:
         errors = {network: [] for network in networks}
@@ -60,7 +61,7 @@ def main(argv: list[str] | None = None) -> dict:
             target = targets[network.target]
             for seed in range(args.seed, args.seed + args.seeds):
                 name = f"{network.target}-{network.activation}-{network.width}-seed{seed}"
-                y = run.cached(name, lambda: imitate(target, network, seed, **training))  # noqa: B023
+                y = run.cached(name, train, target, network, seed)
                 errors[network].append(float(np.mean((y - target.y_dense) ** 2)))
                 outputs.setdefault(network, y)
                 run.log(vars(network) | {"seed": seed, "mse": errors[network][-1]})

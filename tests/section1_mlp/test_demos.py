@@ -7,8 +7,10 @@ import pytest
 
 from section1_mlp import mlp_regression, universal_approximation
 from section1_mlp.model import MLP
-from section1_mlp.regressor import NumpyMLPRegressor
-from section1_mlp.targets import make_targets
+from section1_mlp.study.approximation import spread_units
+from section1_mlp.study.regression import OURS, Scores, conclude
+from section1_mlp.study.regressor import NumpyMLPRegressor
+from section1_mlp.study.targets import make_targets
 from shared_utils.errors import UserError
 from shared_utils.runs.interrupts import Interrupted
 from tests.resume_helpers import outcome
@@ -17,8 +19,8 @@ from tests.resume_helpers import outcome
 def test_regression_beats_a_constant_and_follows_ridge(tmp_path, monkeypatch):
     everyone = mlp_regression.competitors
 
-    def two(args):
-        return {name: everyone(args)[name] for name in (mlp_regression.OURS, "ridge regression")}
+    def two(*args):
+        return {name: everyone(*args)[name] for name in (OURS, "ridge regression")}
 
     monkeypatch.setattr(mlp_regression, "competitors", two)  # scikit-learn's MLP takes its time
     summary = mlp_regression.main(
@@ -43,8 +45,12 @@ def test_nadeau_and_bengios_interval_by_hand():
     r2 = {"our MLP": [0.5, 0.6, 0.4, 0.5, 0.6], "other": [0.4, 0.4, 0.4, 0.4, 0.4]}
     # differences 0.1, 0.2, 0, 0.1, 0.2: mean 0.12, variance 0.007; t(0.975, 4) = 2.776
     half = 2.776445 * np.sqrt((1 / 5 + 1 / 4) * 0.007)
-    expected = f"+0.120 +- {half:.3f} (95 %): no clear difference"
-    assert expected in mlp_regression.compare(r2, "other")
+    (line,) = conclude({name: Scores(np.zeros(1), values) for name, values in r2.items()})
+    interval = f"{0.12 - half:+.3f} to {0.12 + half:+.3f}"
+    assert line == (
+        f"R^2, our MLP minus other: +0.120, 95 % interval {interval}: no clear difference"
+        " (over 5 folds)"
+    )
 
 
 def test_targets_have_mean_0_and_variance_1_where_the_error_is_measured():
@@ -57,7 +63,7 @@ def test_targets_have_mean_0_and_variance_1_where_the_error_is_measured():
 
 def test_units_are_spread_over_the_domain():
     model = MLP([1, 500, 1], "relu", "linear", rng=np.random.default_rng(0), dtype=np.float64)
-    universal_approximation.spread_units(model, 2.0, np.random.default_rng(1))
+    spread_units(model, 2.0, np.random.default_rng(1))
     W, b = model.params["W1"][0], model.params["b1"]
     kinks = np.sort(-b / W)  # where w x + b = 0
     np.testing.assert_allclose(kinks, np.linspace(-1, 1, 500), atol=0.1)
@@ -90,16 +96,16 @@ def test_a_stopped_approximation_resumes_to_the_same_bytes(tmp_path, monkeypatch
     for figure in ("draw_errors", "draw_fits", "draw_surface", "save_figure"):
         monkeypatch.setattr(universal_approximation, figure, lambda *args: None)
     argv = ["--epochs", "150", "--widths", "8", "--seeds", "1", "--no-show"]
-    fit, calls = universal_approximation.fit, []
+    imitate, calls = universal_approximation.imitate, []
 
-    def stopping(*args):
+    def stopping(*args, **options):
         calls.append(args)
         if len(calls) == 5:
             signal.raise_signal(signal.SIGINT)
-        return fit(*args)
+        return imitate(*args, **options)
 
     universal_approximation.main([*argv, "--runs-dir", str(tmp_path / "whole")])
-    monkeypatch.setattr(universal_approximation, "fit", stopping)
+    monkeypatch.setattr(universal_approximation, "imitate", stopping)
     with pytest.raises(Interrupted):
         universal_approximation.main([*argv, "--runs-dir", str(tmp_path / "stopped")])
     universal_approximation.main([*argv, "--resume", "--runs-dir", str(tmp_path / "stopped")])

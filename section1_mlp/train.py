@@ -17,7 +17,6 @@ from section1_mlp.study.results import print_results, summarize_all
 from section1_mlp.training import flat
 from shared_utils.cli import (
     add_shared_flags,
-    non_negative_float,
     open_run,
     parse_args,
     positive_int,
@@ -40,11 +39,14 @@ def build_parser() -> argparse.ArgumentParser:
         epochs=20,
         batch_size=128,
         lr=(None, lrs),
+        momentum=0.9,
+        weight_decay=5e-5,
         seeds=1,
         dataset="auto",
         limit=(None, "all"),
         resumable=True,
         checkpoint_minutes=10.0,
+        threads=os.cpu_count(),
     )
     parser.add_argument(
         "--activations",
@@ -60,33 +62,12 @@ def build_parser() -> argparse.ArgumentParser:
         default=[256, 128],
         help="sizes of the hidden layers (default: 256 128)",
     )
-    parser.add_argument(
-        "--momentum",
-        type=non_negative_float,
-        default=0.9,
-        help="momentum coefficient, in [0, 1) (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--threads",
-        type=positive_int,
-        default=os.cpu_count(),
-        help="threads of the matrix products; changes the last digits only (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--weight-decay",
-        type=non_negative_float,
-        default=5e-5,
-        help="pull of every weight towards zero (default: %(default)s)",
-    )
     return parser
 
 
 def main(argv: list[str] | None = None) -> dict:
     """Train every network with every seed, test each once, write it all, return the summary."""
-    parser = build_parser()
-    args = parse_args(parser, argv, QUICK)
-    if args.momentum >= 1:
-        parser.error("argument --momentum: must be below 1, or the steps never end")
+    args = parse_args(build_parser(), argv, QUICK)
     from threadpoolctl import threadpool_limits
 
     data = load_image_data(args.dataset, args.data_dir, args.limit)

@@ -23,6 +23,14 @@ DIGIT_DATASETS = {
     "digits": "scikit-learn's 1,797 small digits, offline",
 }
 
+# The choices of --dataset in the section that learns colour images.
+IMAGE_DATASETS = {
+    "auto": "CIFAR-10 where it is on disk or can be downloaded, else photo-digits",
+    "cifar10": "60,000 photographs, 32x32, 10 classes",
+    "folder": "your own images, <data-dir>/{train,test}/<class>/* or <data-dir>/<class>/*",
+    "photo-digits": "1,797 digits blended with photographs, 32x32, offline",
+}
+
 # What a person can mend from outside: a full or read-only disc, a missing permission, a wrong path.
 _MENDABLE = {
     errno.ENOSPC: "free some space, or choose another folder",
@@ -77,6 +85,14 @@ def non_negative_float(text: str) -> float:
     return value
 
 
+def momentum_number(text: str) -> float:
+    """Read a number from 0 to below 1 (an argparse type)."""
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"must be from 0 to below 1, not {text}")
+    return value
+
+
 def folder_path(text: str) -> Path:
     """Read a path; `~` is the user's home, also where no shell has replaced it (argparse type)."""
     return Path(text).expanduser()
@@ -87,12 +103,15 @@ _FLAGS = {
     "epochs": (positive_int, "passes over the training set"),
     "batch_size": (positive_int, "samples in a training step"),
     "lr": (positive_float, "learning rate"),
+    "momentum": (momentum_number, "momentum coefficient, in [0, 1)"),
+    "weight_decay": (non_negative_float, "pull of every weight towards zero"),
     "seeds": (positive_int, "repeat with this many seeds, from --seed upwards"),
     "dataset": (str, "which data"),
     "data_dir": (folder_path, "folder of the data sets (variable DL_DATA_DIR)"),
     "limit": (positive_int, "use at most this many training samples"),
     "seed": (seed_number, "seeds everything that is random"),
     "runs_dir": (folder_path, "where the run's folder is made"),
+    "threads": (positive_int, "processor cores to use; changes the last digits of a result only"),
     "checkpoint_minutes": (positive_float, "keep a checkpoint this often, beside every epoch's"),
 }
 _SWITCHES = {

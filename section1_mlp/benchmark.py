@@ -58,28 +58,36 @@ def main(argv: list[str] | None = None) -> dict:
     turns = {"rounds": args.rounds, "count": args.steps}
     with open_run(args, "benchmark", {"name": "random numbers"}) as run:
         summary = {"torch": torch.__version__, "results": []}
-        print(f"{'dtype':<9}{'batch':>6}{'ours':>10}{'PyTorch':>10}{'ratio':>7}{'of peak':>9}")
+        print(
+            f"{'dtype':<9}{'batch':>6}{'ours':>10}{'PyTorch':>10}"
+            f"  {'ratio (quartiles)':<19}{'of peak':>8}"
+        )
         with threadpool_limits(args.threads):
             for dtype in ("float32", "float64"):
                 peak = matrix_product_peak(dtype)
                 for batch_size in BATCH_SIZES:
                     result = race_steps(dtype, batch_size, peak, args.seed, **turns)
                     summary["results"].append(result)
-                    print(
-                        f"{dtype:<9}{batch_size:>6}{result['ours_ms']:>7.2f} ms"
-                        f"{result['torch_ms']:>7.2f} ms{result['ratio']:>7.2f}"
-                        f"{result['share_of_peak']:>9.0%}"
-                    )
-            summary["parts_ms"] = time_parts(args.rounds * args.steps, args.seed)
+                    print(line(result))
+            summary["components_ms"] = time_components(args.rounds * args.steps, args.seed)
             summary["epoch"] = race_epoch(args.samples, args.seed)
-        parts = ", ".join(f"{part} {ms:.2f}" for part, ms in summary["parts_ms"].items())
-        print(f"\nours, batch 128, float32, in ms: {parts}")
+        components = ", ".join(f"{name} {ms:.2f}" for name, ms in summary["components_ms"].items())
+        print(f"\nours, batch 128, float32, in ms: {components}")
         print("an epoch of {samples:,} images: ratio {ratio:.2f}".format(**summary["epoch"]))
         run.write_json("summary.json", summary)
         save_figure(draw(summary["results"]), run.path / "steps.png")
         print(f"\nsummary and figure: {run.path}")
         show_figures(args.no_show)
         return summary
+
+
+def line(result: dict) -> str:
+    """Return the table's line for one dtype and batch size."""
+    ratio = "{:.2f} ({:.2f} - {:.2f})".format(result["ratio"], *result["ratio_quartiles"])
+    return (
+        f"{result['dtype']:<9}{result['batch']:>6}{result['ours_ms']:>7.2f} ms"
+        f"{result['torch_ms']:>7.2f} ms  {ratio:<19}{result['fraction_of_peak']:>8.0%}"
+    )
 
 
 def our_step(model: MLP) -> Callable:
@@ -124,7 +132,10 @@ def torch_step(model: MLP) -> Callable:
 def race_steps(
     dtype: str, batch_size: int, peak: float, seed: int, *, rounds: int, count: int
 ) -> dict:
-    """Time the two in turn; return medians, their spread (quartiles) and the ratio."""
+    """Time the two in turn; return medians and quartiles, of the times and of their ratio.
+
+    The ratio's range is a wide one: from their lower quartile over our upper one to the reverse.
+    """
     rng = stream(seed, "data")
     batches = [
         (rng.random((batch_size, SIZES[0])).astype(dtype), rng.integers(0, 10, batch_size))
@@ -145,25 +156,26 @@ def race_steps(
         "torch_ms": theirs["median"],
         "torch_quartiles_ms": theirs["quartiles"],
         "ratio": theirs["median"] / ours["median"],
-        "share_of_peak": operations / (ours["median"] * 1e-3) / peak,
+        "ratio_quartiles": [theirs["quartiles"][i] / ours["quartiles"][1 - i] for i in (0, 1)],
+        "fraction_of_peak": operations / (ours["median"] * 1e-3) / peak,
     }
 
 
-def time_parts(repeats: int, seed: int) -> dict[str, float]:
-    """Return the median milliseconds of each part of our step at batch 128, float32."""
+def time_components(repeats: int, seed: int) -> dict[str, float]:
+    """Return the median milliseconds of each component of our step at batch 128, float32."""
     model, optimizer = MLP(SIZES, "relu", rng=np.random.default_rng(0)), SGD(LR, MOMENTUM)
     rng = stream(seed, "data")
     x, y = rng.random((128, SIZES[0])).astype(np.float32), rng.integers(0, 10, 128)
-    parts = {
+    components = {
         "forward and loss": lambda: model.loss(x, y),
         "backward": model.backward,
         "update": lambda: optimizer.step(model.params, model.grads),
     }
-    times = {name: [] for name in parts}
+    times = {name: [] for name in components}
     for _ in range(repeats):
-        for name, part in parts.items():
+        for name, call in components.items():
             clock = time.perf_counter()
-            part()
+            call()
             times[name].append(1e3 * (time.perf_counter() - clock))
     return {name: float(np.median(values)) for name, values in times.items()}
 
@@ -196,11 +208,7 @@ def draw(results: list[dict]):
         of_dtype = [r for r in results if r["dtype"] == dtype]
         batches = [r["batch"] for r in of_dtype]
         ax.plot(batches, [r["ratio"] for r in of_dtype], color=color, marker=marker, label=dtype)
-        # From their lower quartile over our upper one to the reverse.
-        ends = [
-            [r["torch_quartiles_ms"][i] / r["ours_quartiles_ms"][1 - i] for r in of_dtype]
-            for i in (0, 1)
-        ]
+        ends = zip(*(r["ratio_quartiles"] for r in of_dtype), strict=True)
         ax.fill_between(batches, *ends, color=color, alpha=0.2, lw=0)
     ax.axhline(1, color="black", lw=1, ls="--", label="as fast as PyTorch")
     ax.set(

@@ -6,6 +6,7 @@ Writes <runs-dir>/test/: summary and confusion matrices.
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +17,21 @@ from section1_mlp.model import MLP
 from section1_mlp.study.checkpoint import load_model
 from section1_mlp.study.plots import draw_confusion
 from section1_mlp.training import flat
-from shared_utils.cli import DIGIT_DATASETS, add_shared_flags, open_run, parse_args, start
+from shared_utils.cli import (
+    DIGIT_DATASETS,
+    add_shared_flags,
+    open_run,
+    parse_args,
+    positive_int,
+    start,
+)
 from shared_utils.datasets.gray_images import CLASSES, ImageData, load_image_data
 from shared_utils.errors import UserError
 from shared_utils.plotting import save_figure, show_figures
 from shared_utils.stats import accuracy_ci95
 
 HERE = Path(__file__).resolve().parent
+QUICK = {"images": 1000}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -38,22 +47,28 @@ def build_parser() -> argparse.ArgumentParser:
         type=Path,
         help="one file of weights (default: all of <runs-dir>/train/)",
     )
+    parser.add_argument(
+        "--images", type=positive_int, help="only the first so many test images (default: all)"
+    )
     return parser
 
 
 def main(argv: list[str] | None = None) -> dict:
     """Test every network that was found, print and write the results, return the summary."""
-    args = parse_args(build_parser(), argv, quick={})
+    args = parse_args(build_parser(), argv, QUICK)
     paths = [args.ckpt] if args.ckpt else sorted((args.runs_dir / "train").glob("*.pkl"))
     if not paths:
         raise UserError(f"nothing is trained in {args.runs_dir / 'train'}: run train.py first")
     networks = {path.stem: load_model(path) for path in paths}
     trained_on = {str(about.get("dataset")) for _, about in networks.values()}
     if not trained_on <= set(DIGIT_DATASETS):
-        raise UserError(f"networks trained on {sorted(trained_on)}, which is no data set of digits")
+        raise UserError(
+            f"networks trained on {sorted(trained_on)}, which is not a data set of digits"
+        )
     if args.dataset is None and len(trained_on) > 1:
         raise UserError(f"the networks were trained on {sorted(trained_on)}: choose a --dataset")
     data = load_image_data(args.dataset or trained_on.pop(), args.data_dir)
+    data = replace(data, x_test=data.x_test[: args.images], y_test=data.y_test[: args.images])
     for path, (model, _) in zip(paths, networks.values(), strict=True):
         ends = model.layer_sizes[0], model.layer_sizes[-1], model.output
         if ends != (28 * 28, CLASSES, "softmax"):

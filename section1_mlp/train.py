@@ -5,7 +5,6 @@ test set, at the end. Writes <runs-dir>/train/: weights, metrics, summary and fi
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from shared_utils.cli import (
 )
 from shared_utils.datasets.gray_images import load_image_data
 from shared_utils.plotting import show_figures
+from shared_utils.threads import blas_threads
 
 HERE = Path(__file__).resolve().parent
 QUICK = {"limit": 6000}
@@ -46,7 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
         limit=(None, "all"),
         resumable=True,
         checkpoint_minutes=10.0,
-        threads=os.cpu_count(),
+        threads=(None, "as many as are the fastest at the moment"),
     )
     parser.add_argument(
         "--activations",
@@ -68,14 +68,12 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> dict:
     """Train every network with every seed, test each once, write it all, return the summary."""
     args = parse_args(build_parser(), argv, QUICK)
-    from threadpoolctl import threadpool_limits
-
     data = load_image_data(args.dataset, args.data_dir, args.limit)
     settings = Settings(
         args.hidden, args.epochs, args.batch_size, args.lr, args.momentum, args.weight_decay
     )
     seeds = range(args.seed, args.seed + args.seeds)
-    with open_run(args, "train", data.describe()) as run, threadpool_limits(args.threads):
+    with open_run(args, "train", data.describe()) as run, blas_threads(args.threads) as run.threads:
         outcomes = train_all(dict.fromkeys(args.activations), seeds, data, settings, run)
         for outcome in outcomes:  # the choices are made: the test set, once
             outcome.test(outcome.model.forward(flat(data.x_test)), data.y_test)

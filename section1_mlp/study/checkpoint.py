@@ -52,5 +52,7 @@ def load_model(path: Path) -> tuple[MLP, dict]:
         if not isinstance(about, dict):
             raise ValueError("it does not say what it was trained on")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{path} holds no MLP of this section ({error}): train again") from error
+        raise UserError(
+            f"{path} does not hold an MLP of this section ({error}): train again"
+        ) from error
     return model, about

@@ -1,6 +1,5 @@
 """The figures of the comparison: how each network learned, and what it still gets wrong."""
 
-from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ from section1_mlp.model import MLP
 from section1_mlp.study.results import best_activation
 from section1_mlp.training import flat
 from shared_utils.datasets.gray_images import CLASSES, ImageData
-from shared_utils.plotting import COLORS, MARKERS, new_figure, save_figure
+from shared_utils.plotting import COLORS, MARKERS, SEQUENTIAL, new_figure, save_figure
 from shared_utils.runs.outcomes import Outcome, by_name
 from shared_utils.seed import stream
 
@@ -90,12 +89,18 @@ def draw_activations(outcomes: list[Outcome], data: ImageData):
 
 
 def draw_gradient_norms(outcomes: list[Outcome], data: ImageData):
-    """Norm of every weight matrix's gradient over training: where it vanishes, learning is slow."""
+    """Norm of every weight matrix's gradient over training: where it vanishes, learning is slow.
+
+    The nearer a layer is to the input, the darker its colour.
+    """
+    import matplotlib
+
     cols = len(outcomes)
     fig, axes = new_figure(1, cols, (4 * cols, 3.8), sharey=True, squeeze=False)
     for ax, outcome in zip(axes[0], outcomes, strict=True):
         epochs, *layers = np.array(outcome.history.series["gradient_norms"]).T
-        for layer, (norms, color) in enumerate(zip(layers, cycle(COLORS), strict=False), start=1):
+        colors = matplotlib.colormaps[SEQUENTIAL](np.linspace(0, 0.9, len(layers)))
+        for layer, (norms, color) in enumerate(zip(layers, colors, strict=True), start=1):
             ax.plot(epochs, norms, color=color, lw=0.6, alpha=0.35)
             ax.plot(epochs, _running_mean(norms), color=color, label=f"W{layer}")
         ax.set(xlabel="epoch", yscale="log", title=outcome.name)

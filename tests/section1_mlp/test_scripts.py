@@ -222,7 +222,7 @@ def test_checkpoints_of_another_shape_are_refused(tmp_path):
         {"params": [1, 2]},
     ):
         model_file(path, **changes)
-        with pytest.raises(UserError, match="holds no MLP of this section"):
+        with pytest.raises(UserError, match="does not hold an MLP of this section"):
             load_model(path)
 
 
@@ -232,7 +232,7 @@ def test_a_network_for_other_images_is_refused_by_the_test_script(tmp_path):
         test.main(["--ckpt", str(tmp_path / "m.pkl"), "--runs-dir", str(tmp_path)])
     for about in ({}, {"dataset": [1]}, {"dataset": "cats"}):
         model_file(tmp_path / "m.pkl", about=about)
-        with pytest.raises(UserError, match="no data set of digits"):
+        with pytest.raises(UserError, match="not a data set of digits"):
             test.main(["--ckpt", str(tmp_path / "m.pkl"), "--runs-dir", str(tmp_path)])
 
 

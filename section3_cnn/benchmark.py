@@ -17,12 +17,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
 
-from section3_cnn.data_parallel import PART, DataParallel
 from section3_cnn.losses import SoftmaxCrossEntropy
 from section3_cnn.model import CLASSES, IMAGE_SHAPE, Sequential, build_cnn
-from section3_cnn.naive import usual_cnn
 from section3_cnn.optimizer import SGD
-from section3_cnn.timing import matrix_product_peak, operations, take_turns, time_layers
+from section3_cnn.speed.cost import matrix_product_peak, operations, take_turns, time_layers
+from section3_cnn.speed.data_parallel import PART, DataParallel
+from section3_cnn.speed.naive import usual_cnn
 from section3_cnn.training import train_steps
 from shared_utils.cli import add_shared_flags, open_run, parse_args, positive_int, start
 from shared_utils.datasets.minibatches import minibatches

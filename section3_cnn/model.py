@@ -68,21 +68,19 @@ class Sequential(Layer):
             grad_out = layer.backward(grad_out)
         return grad_out if input_grad else None
 
-    def keep_in(self, arrays: dict[str, np.ndarray]) -> None:
-        """Keep parameters and state in `arrays` from now on, with the values that these hold."""
-        for name, layer in zip(self.names, self.layers, strict=True):
-            for kept, all_kept in ((layer.params, self.params), (layer.state, self.state)):
-                for key in kept:
-                    kept[key] = all_kept[f"{name}.{key}"] = arrays[f"{name}.{key}"]
+    @property
+    def rngs(self) -> list[np.random.Generator]:
+        """The generators that layers draw from while they train."""
+        return [layer.rng for layer in self.layers if layer.rng is not None]
 
     def train(self) -> None:
-        """Put every layer into training."""
+        """Put every layer into training mode."""
         super().train()
         for layer in self.layers:
             layer.train()
 
     def eval(self) -> None:
-        """Put every layer into use."""
+        """Put every layer into evaluation mode."""
         super().eval()
         for layer in self.layers:
             layer.eval()

@@ -2,10 +2,10 @@
 
     v <- momentum v + dW + weight_decay W        W <- W - lr v        (as PyTorch's SGD)
 
-The rate decides how much of each noisy gradient is believed. A path that rises first lets the
-network leave its random start gently; a high plateau travels far; a fall to zero averages the noise
-away. Sources: Polyak (1964); Loshchilov and Hutter (2017), equation 5; Smith and Topin (2018),
-"Super-convergence", on the one-cycle path.
+The learning rate decides how much of each noisy gradient is believed. A path that rises first lets
+the network leave its random start gently; a high plateau travels far; a fall to zero averages the
+noise away. Sources: Polyak (1964); Loshchilov and Hutter (2017), equation 5; Smith and Topin
+(2018), "Super-convergence", on the one-cycle path.
 """
 
 import math
@@ -13,27 +13,22 @@ import math
 import numpy as np
 
 SCHEDULES = ("constant", "cosine", "onecycle")
-PEAK = 5.0  # one cycle's highest rate, in units of its first
-RISE = 0.3  # the share of the training that one cycle rises for
+PEAK = 5.0  # onecycle's highest learning rate, as a multiple of its first
+RISE = 0.3  # the fraction of the steps over which onecycle rises
 
 
 class SGD:
-    """The update above, in place. `momentum`, `weight_decay` and `velocity` are as in the equation.
+    """The update above, in place; `lr` may be changed between two steps.
 
-    `velocity` holds an array a parameter, zero at first, by the names of the parameters.
+    `velocity` holds the v of every parameter, zero at first, by the names of the parameters.
     """
 
-    def __init__(
-        self,
-        momentum: float = 0.9,
-        weight_decay: float = 0.0,
-        velocity: dict[str, np.ndarray] | None = None,
-    ):
-        self.momentum, self.weight_decay = momentum, weight_decay
-        self.velocity = {} if velocity is None else velocity
+    def __init__(self, lr: float, momentum: float = 0.9, weight_decay: float = 0.0):
+        self.lr, self.momentum, self.weight_decay = lr, momentum, weight_decay
+        self.velocity = {}
 
-    def step(self, params: dict[str, np.ndarray], grads: dict[str, np.ndarray], lr: float) -> None:
-        """Move every parameter against its gradient, with rate `lr`."""
+    def step(self, params: dict[str, np.ndarray], grads: dict[str, np.ndarray]) -> None:
+        """Move every parameter against its gradient."""
         for key, param in params.items():
             if key not in self.velocity:
                 self.velocity[key] = np.zeros_like(param)
@@ -42,11 +37,11 @@ class SGD:
             v += grads[key]
             if self.weight_decay:
                 v += self.weight_decay * param
-            param -= lr * v
+            param -= self.lr * v
 
 
 def learning_rate(schedule: str, lr: float, step: int, total: int) -> float:
-    """Return the rate of step `step` of `total`, counted from 0; `lr` is always the first one.
+    """Return the learning rate of step `step` of `total`, counted from 0; `lr` is the first one's.
 
     "constant": lr. "cosine": lr (1 + cos(pi t)) / 2 with t = step / total. "onecycle": a straight
     line from lr up to 5 lr over the first 30 % of the steps, then half a cosine from 5 lr to 0.

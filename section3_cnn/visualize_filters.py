@@ -12,13 +12,15 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
 
-from section3_cnn.checkpoint import load_model
-from section3_cnn.fields import receptive_fields
-from section3_cnn.inspection import saliency, strongest_patches
-from section3_cnn.model import CLASSES
+from section3_cnn.model import CLASSES, Sequential
+from section3_cnn.study import filter_plots
+from section3_cnn.study.checkpoint import load_model
+from section3_cnn.study.fields import receptive_fields
+from section3_cnn.study.inspection import saliency, strongest_patches
 from section3_cnn.training import predict
 from shared_utils.cli import add_shared_flags, open_run, parse_args, positive_int, start
 from shared_utils.datasets.gray_images import load_image_data
+from shared_utils.plotting import show_figures
 
 HERE = Path(__file__).resolve().parent
 QUICK = {"test_images": 1000}
@@ -61,45 +63,55 @@ def main(argv: list[str] | None = None) -> dict:
     data = load_image_data(args.dataset, args.data_dir)
     if about.get("dataset") != data.name:
         print(f"note: trained on {about.get('dataset')}, shown on {data.name}")
+    title = f"{model.config['arch']} CNN, {data.title}"
     with open_run(args, "vis", data.describe()) as run:
-        from section3_cnn import vis_plots  # only now: Matplotlib takes a second to import
-
-        written, title = [], f"{model.config['arch']} CNN, {data.title}"
-        fields = {field.name: field for field in receptive_fields(model)}
-        convolutions = [name for name in model.names if name.startswith("conv")]
-        test_images = data.x_test[: args.test_images]
-        summary = {"data": data.name, "checkpoint": args.ckpt, "about": about, "strongest": {}}
-        for name in convolutions:
-            W = model.params[f"{name}.W"]
-            written.append(run.path / f"filters_{name}.png")
-            vis_plots.draw_filters(written[-1], W, f"Filters of {name} ({title})")
-            patches, responses = strongest_patches(model, fields[name], test_images, args.patches)
-            written.append(run.path / f"patches_{name}.png")
-            vis_plots.draw_patches(
-                written[-1], patches, f"Test patches that excite {name} most ({title})"
-            )
-            summary["strongest"][name] = [float(row[0]) for row in responses]
+        images = data.x_test[: args.test_images]
+        strongest = draw_convolutions(run.path, model, images, args.patches, title)
+        first = {c: data.x_test[np.flatnonzero(data.y_test == c)[0]] for c in range(CLASSES)}
         for digit in dict.fromkeys(args.digits):
-            image = data.x_test[np.flatnonzero(data.y_test == digit)[0]]
-            model.eval()
-            maps = dict(zip(model.names, model.outputs(image[None]), strict=True))
-            stages = {name: out[0] for name, out in maps.items() if out.ndim == 4}
-            written.append(run.path / f"features_{digit}.png")
-            vis_plots.draw_features(written[-1], image[0], stages, f"A {digit} inside the {title}")
-
-        examples = np.array([np.flatnonzero(data.y_test == c)[0] for c in range(CLASSES)])
-        images = data.x_test[examples]
-        predicted = predict(model, images).argmax(axis=1)
-        maps = saliency(model, images, predicted)
-        written.append(run.path / "saliency.png")
-        vis_plots.draw_saliency(
-            written[-1], images[:, 0], maps[:, 0], predicted, f"What speaks for the class ({title})"
+            path = run.path / f"features_{digit}.png"
+            draw_features(path, model, first[digit], f"A {digit} inside the {title}")
+        examples = np.array(list(first.values()))
+        predicted = predict(model, examples).argmax(axis=1)
+        maps = saliency(model, examples, predicted)
+        filter_plots.draw_saliency(
+            run.path / "saliency.png",
+            *(examples[:, 0], maps[:, 0], predicted),
+            f"What speaks for the class ({title})",
         )
-        summary["figures"] = [path.name for path in written]
+        figures = sorted(path.name for path in run.path.glob("*.png"))
+        summary = {"data": data.name, "checkpoint": args.ckpt, "about": about}
+        summary |= {"strongest": strongest, "figures": figures}
         run.write_json("summary.json", summary)
-        print(f"{len(written)} figures: {run.path}")
-        vis_plots.show_figures(args.no_show)
+        print(f"{len(figures)} figures: {run.path}")
+        show_figures(args.no_show)
         return summary
+
+
+def draw_convolutions(
+    folder: Path, model: Sequential, images: np.ndarray, best: int, title: str
+) -> dict[str, list[float]]:
+    """Draw filters and strongest patches; return each convolution's largest responses."""
+    strongest = {}
+    for field in receptive_fields(model):
+        name = field.name
+        if not name.startswith("conv"):
+            continue
+        path, W = folder / f"filters_{name}.png", model.params[f"{name}.W"]
+        filter_plots.draw_filters(path, W, f"Filters of {name} ({title})")
+        patches, responses = strongest_patches(model, field, images, best)
+        path = folder / f"patches_{name}.png"
+        filter_plots.draw_patches(path, patches, f"Test patches that excite {name} most ({title})")
+        strongest[name] = [float(row[0]) for row in responses]
+    return strongest
+
+
+def draw_features(path: Path, model: Sequential, image: np.ndarray, title: str) -> None:
+    """Draw the maps that every stage makes of one image (1, H, W)."""
+    model.eval()
+    maps = dict(zip(model.names, model.outputs(image[None]), strict=True))
+    stages = {name: out[0] for name, out in maps.items() if out.ndim == 4}
+    filter_plots.draw_features(path, image[0], stages, title)
 
 
 if __name__ == "__main__":

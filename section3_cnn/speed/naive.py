@@ -8,8 +8,8 @@ and courses write convolution so, and pooling too, as a window like any other.
 
 import numpy as np
 
-from section3_cnn.base import places
 from section3_cnn.layers import Conv2D, Flatten, Linear, MaxPool2D, ReLU
+from section3_cnn.layers.base import places
 from section3_cnn.model import CLASSES, Sequential
 
 

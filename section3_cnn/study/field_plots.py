@@ -4,10 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from section3_cnn.fields import Field, effective_side
-from shared_utils.plotting import COLORS, SEQUENTIAL, new_figure, save_figure, show_figures
-
-__all__ = ["draw_effective", "draw_theoretical", "show_figures"]
+from section3_cnn.study.fields import Field, effective_side
+from shared_utils.plotting import COLORS, SEQUENTIAL, new_figure, save_figure
 
 
 def draw_theoretical(path: Path, fields: list[Field], image: np.ndarray, title: str) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from section3_cnn.base import Layer, check_grad, check_images, pair, places
+from section3_cnn.layers.base import Layer, check_grad, check_images, pair, places
 
 
 class _Pool2D(Layer):
@@ -35,7 +35,7 @@ class _Pool2D(Layer):
         self.padding = (0, 0)
         self._x = self._y = None
 
-    def _begin(self, x: np.ndarray) -> None:
+    def _enter(self, x: np.ndarray) -> None:
         check_images(x, None, type(self).__name__)
         self._out_hw = places(x.shape, self.kernel_size, self.stride)
         self._x = x.astype(np.result_type(x, np.float32), copy=False)  # pixels may be integers
@@ -52,12 +52,12 @@ class _Pool2D(Layer):
                     :, :, i : i + (out_h - 1) * sh + 1 : sh, j : j + (out_w - 1) * sw + 1 : sw
                 ]
 
-    def _add(self, pixels: np.ndarray, share: np.ndarray) -> None:
+    def _add(self, pixels: np.ndarray, grad: np.ndarray) -> None:
         """Add to a pixel of all windows; where no windows overlap, the sum has one term."""
         if self.stride[0] < self.kernel_size[0] or self.stride[1] < self.kernel_size[1]:
-            pixels += share
+            pixels += grad
         else:
-            pixels[:] = share
+            pixels[:] = grad
 
 
 class MaxPool2D(_Pool2D):
@@ -68,7 +68,7 @@ class MaxPool2D(_Pool2D):
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Return y (N, C, height, width)."""
-        self._begin(np.asarray(x))
+        self._enter(np.asarray(x))
         pixels = self._pixels(self._x)
         self._y = np.array(next(pixels))
         for pixel in pixels:
@@ -81,19 +81,19 @@ class MaxPool2D(_Pool2D):
         dx, unclaimed = np.zeros_like(self._x), np.array(grad_out)
         *others, (_, last) = zip(self._pixels(self._x), self._pixels(dx), strict=True)
         for pixel, dx_pixel in others:
-            share = unclaimed * (pixel == self._y)
-            self._add(dx_pixel, share)
-            unclaimed -= share
+            claimed = unclaimed * (pixel == self._y)
+            self._add(dx_pixel, claimed)
+            unclaimed -= claimed
         self._add(last, unclaimed)
         return dx
 
 
 class AvgPool2D(_Pool2D):
-    """The mean of every window; every pixel gets an equal share of the gradient."""
+    """The mean of every window; every pixel gets an equal part of the gradient."""
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Return y (N, C, height, width)."""
-        self._begin(np.asarray(x))
+        self._enter(np.asarray(x))
         pixels = self._pixels(self._x)
         y = np.array(next(pixels))
         for pixel in pixels:
@@ -106,7 +106,7 @@ class AvgPool2D(_Pool2D):
         shape = None if self._x is None else (*self._x.shape[:2], *self._out_hw)
         check_grad(grad_out, shape, "AvgPool2D")
         dx = np.zeros_like(self._x)
-        share = grad_out * self._x.dtype.type(1 / np.prod(self.kernel_size))
+        of_each = grad_out * self._x.dtype.type(1 / np.prod(self.kernel_size))
         for dx_pixel in self._pixels(dx):
-            self._add(dx_pixel, share)
+            self._add(dx_pixel, of_each)
         return dx

@@ -2,7 +2,7 @@
 
 Batch normalization gives every channel zero mean and unit variance over the batch, then lets the
 network choose a scale and a shift of its own. Layers no longer chase the moving scale of those
-below, so larger rates and deeper networks train:
+below, so larger learning rates and deeper networks train:
 
     xhat = (x - mean) / sqrt(var + eps)        y = gamma xhat + beta
     dgamma = sum of dy xhat        dbeta = sum of dy        (m numbers in each channel)
@@ -20,14 +20,14 @@ al. (2014), "Dropout".
 
 import numpy as np
 
-from section3_cnn.base import Layer, check_grad, check_images
+from section3_cnn.layers.base import Layer, check_grad, check_images
 
 
 class BatchNorm2D(Layer):
     """Normalizes every channel of x (N, C, H, W) over N, H and W; y has the same shape.
 
     `params`: gamma and beta (C,). `state`: running_mean and running_var (C,), which move by the
-    share `momentum` towards each batch's values; the running variance is the unbiased one, as in
+    fraction `momentum` towards each batch's values; the running variance is the unbiased one, as in
     PyTorch. Raises ValueError, naming the shape, for other channels, and in training for a single
     number a channel, whose variance would be zero.
     """

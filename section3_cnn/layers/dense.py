@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from section3_cnn.base import Layer, check_grad, pair
+from section3_cnn.layers.base import Layer, check_grad, pair
 
 
 class Linear(Layer):

@@ -10,10 +10,7 @@ from shared_utils.plotting import (
     SEQUENTIAL,
     new_figure,
     save_figure,
-    show_figures,
 )
-
-__all__ = ["draw_features", "draw_filters", "draw_patches", "draw_saliency", "show_figures"]
 
 _MOST_MAPS = 16  # maps of a stage in one row; more would be too small to see
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from section3_cnn.base import places
 from section3_cnn.layers import AvgPool2D, Conv2D, MaxPool2D
+from section3_cnn.layers.base import places
 from section3_cnn.model import IMAGE_SHAPE, Sequential
 
 

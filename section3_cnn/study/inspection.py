@@ -9,8 +9,8 @@ carried on to the image.
 
 import numpy as np
 
-from section3_cnn.fields import Field, until
 from section3_cnn.model import CLASSES, Sequential
+from section3_cnn.study.fields import Field, until
 
 _BATCH = 250  # images at a time, to spare memory
 

@@ -30,7 +30,7 @@ class Layer:
     # layer with weights then returns None.
     needs_input_grad = True
     # Whether an image's output depends, in training, on which others are in its batch, and in which
-    # order: such a batch cannot be cut into parts.
+    # order: such a batch cannot be cut into chunks.
     mixes_images = False
     rng = None  # the generator that a layer draws from while it trains, if it does
 

@@ -1,0 +1,60 @@
+"""The figures of this section's training scripts."""
+
+from pathlib import Path
+
+import numpy as np
+
+from section3_cnn.study.shifts import SHIFTS
+from shared_utils.plotting import COLORS, MARKERS, new_figure, save_figure
+from shared_utils.runs.outcomes import Outcome
+
+_QUANTITIES = {"loss": "mean cross-entropy (nats)", "acc": "accuracy (%)"}
+_SPLITS = {"train": ("training", "--"), "val": ("validation", "-")}
+_POOLS = {"max": "max pooling", "avg": "average pooling"}
+
+
+def draw_curves(folder: Path, outcomes: list[Outcome], title: str, prefix: str = "") -> None:
+    """Write curves_loss.png and curves_acc.png: training and validation, a line a seed."""
+    for quantity, label in _QUANTITIES.items():
+        fig, ax = new_figure()
+        if quantity == "loss":
+            ax.set_yscale("log")
+        for number, (split, (name, style)) in enumerate(_SPLITS.items()):
+            look = {"color": COLORS[number], "marker": MARKERS[number], "linestyle": style}
+            _draw_seeds(ax, outcomes, f"{split}_{quantity}", name, look)
+        ax.set(xlabel="epoch", ylabel=label, title=f"{title}, {_seeds(len(outcomes))}")
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.legend()
+        save_figure(fig, folder / f"{prefix}curves_{quantity}.png")
+
+
+def draw_shifts(path: Path, shifted: dict[str, list[list[float]]], title: str) -> None:
+    """Draw accuracy against the shift for each pool; bars reach over one deviation of the seeds."""
+    fig, ax = new_figure()
+    for number, (pool, accuracies) in enumerate(shifted.items()):
+        percent = 100 * np.array(accuracies)  # (seeds, shifts)
+        spread = percent.std(axis=0, ddof=1) if len(percent) > 1 else None
+        look = {"color": COLORS[number], "marker": MARKERS[number], "capsize": 3}
+        ax.errorbar(SHIFTS, percent.mean(axis=0), spread, label=_POOLS[pool], **look)
+    ax.set(
+        xlabel="shift (pixels; mean of up, down, left and right)",
+        ylabel="test accuracy (%)",
+        title="Trained on centred digits, tested on shifted ones\n"
+        f"{title}, {_seeds(len(shifted['max']))}",
+        xticks=SHIFTS,
+    )
+    ax.legend()
+    save_figure(fig, path)
+
+
+def _draw_seeds(ax, outcomes: list[Outcome], column: str, label: str, look: dict) -> None:
+    """Draw one line a seed; the first is the one in the legend, the others are paler."""
+    for number, outcome in enumerate(outcomes):
+        rows = outcome.history.rows
+        values = np.array([row[column] for row in rows]) * (100 if column.endswith("acc") else 1)
+        pale = {"alpha": 0.35} if number else {"label": label}
+        ax.plot([row["epoch"] for row in rows], values, **pale, **look)
+
+
+def _seeds(number: int) -> str:
+    return "one seed" if number == 1 else f"{number} seeds"

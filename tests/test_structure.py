@@ -1,4 +1,4 @@
-"""The shape of the repository: sections stand alone, scripts start from anywhere."""
+"""The shape of the repository: lessons in front, machinery behind doors, scripts from anywhere."""
 
 import ast
 import os
@@ -66,6 +66,80 @@ def test_no_global_randomness(path):
             assert node.attr in ("Generator", "default_rng", "SeedSequence"), ast.unparse(node)
 
 
+# The house: the top level of a section is the lesson and its scripts; the rest has these doors.
+DOORS = {"layers", "optimizers", "gradcheck", "speed", "engine", "study"}
+LESSONS = [
+    path
+    for path in MODULES
+    if path.parent.name in SECTIONS and path not in SCRIPTS and path.name != "__init__.py"
+]
+# What a lesson may import beside its own section: mathematics, and what the loop is given.
+OF_A_LESSON = {"numpy", "torch", "torchvision", "math", "functools", "itertools", "collections"}
+OF_A_LESSON |= {"dataclasses", "contextlib", "typing", "re", "pathlib"}
+SHARED_WITH_A_LESSON = {"datasets", "errors", "runs", "seed", "stats"}
+MACHINERY = ("resume", "signal", "lock", "perf_counter", "tqdm", "progress", "checkpoint", "open(")
+
+
+def functions(path: Path) -> list[ast.FunctionDef]:
+    return [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.FunctionDef)]
+
+
+def length(function: ast.FunctionDef) -> int:
+    return function.end_lineno - function.lineno + 1
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_the_rooms_of_a_section_have_the_same_names_everywhere(section):
+    rooms = {path.parent.name for path in MODULES if package(path) == section}
+    assert rooms <= {section, *DOORS}
+    files = {path.name for path in MODULES if path.parent.name == section}
+    assert {"model.py", "models.py"} & files and {"training.py", "quickstart.py"} <= files
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=name)
+def test_a_lesson_meets_no_machinery(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        modules = [node.module] if isinstance(node, ast.ImportFrom) else []
+        modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        for parts in (module.split(".") for module in modules):
+            if parts[0] == "shared_utils":
+                assert parts[1] in SHARED_WITH_A_LESSON, ".".join(parts)
+            else:
+                assert parts[0] in OF_A_LESSON | {package(path)}, ".".join(parts)
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_the_loop_of_a_section_is_short_and_nothing_but_the_lesson(section):
+    path = ROOT / section / "training.py"
+    lines = path.read_text().splitlines()
+    loops = [
+        f for f in functions(path) if "backward()" in ast.unparse(f) or ".watch(" in ast.unparse(f)
+    ]
+    assert loops
+    for function in loops:
+        assert length(function) <= 40, function.name
+        start = function.body[0].end_lineno  # behind the docstring
+        code = "\n".join(lines[start : function.end_lineno]).lower()
+        assert not [word for word in MACHINERY if word in code], function.name
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_functions_are_short_and_only_scripts_know_the_command_line(path):
+    scripts = path in SCRIPTS or path.name == "cli.py" or "def add_" in path.read_text()
+    for function in functions(path):
+        if not function.name.endswith(("parser", "flags", "_flag")):
+            assert length(function) <= 60, function.name
+        assert scripts or "Namespace" not in ast.unparse(function.args), function.name
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_the_quickstart_is_one_page_with_the_loop_in_it(section):
+    text = (ROOT / section / "quickstart.py").read_text()
+    assert len(text.splitlines()) <= 50
+    assert "backward(" in text and ".step(" in text
+    assert "runs-dir" not in text and "add_shared_flags" not in text
+
+
 @pytest.mark.parametrize("script", SCRIPTS, ids=name)
 def test_every_script_starts_in_every_way(script, tmp_path):
     starts = {
@@ -89,15 +163,12 @@ def test_every_script_starts_in_every_way(script, tmp_path):
         output, _ = process.communicate()
         assert process.returncode == 0, f"{way}: {output}"
         assert "default:" in output, way
-        if package(script) in SECTIONS:
+        if package(script) in SECTIONS and script.name != "quickstart.py":
             assert "--seed" in output and "--quick" in output, way
     assert list(tmp_path.iterdir()) == []
 
 
-NUMPY_SCRIPTS = [path for path in SCRIPTS if package(path) in SECTIONS[:3]]
-
-
-@pytest.mark.parametrize("script", NUMPY_SCRIPTS, ids=name)
+@pytest.mark.parametrize("script", SCRIPTS, ids=name)
 def test_help_does_not_wait_for_heavy_packages(script):
     heavy = {"torch", "torchvision", "sklearn", "matplotlib", "scipy", "pandas"}
     code = f"import sys; import {module(script)}; print(*sys.modules)"

@@ -125,7 +125,10 @@ class TrainingRun:
         with self._progress(training) as advance, self._saving(training.state) as after_step:
             clock = time.perf_counter()
             for loss in steps(first_step=training.step):
-                history.seconds += time.perf_counter() - clock
+                seconds = time.perf_counter() - clock
+                history.seconds += seconds
+                if self._folder is not None:
+                    self._folder.threads.after_step(seconds)
                 epoch, before = divmod(training.step, training.steps_per_epoch)
                 training.step += 1
                 history.samples = _samples(training)

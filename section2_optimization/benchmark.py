@@ -6,9 +6,7 @@ of this section that needs PyTorch.
 """
 
 import argparse
-import os
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any d
 from section2_optimization.optimizers import make_optimizer
 from shared_utils.cli import add_shared_flags, open_run, parse_args, positive_int, start
 from shared_utils.seed import stream
+from shared_utils.timing import take_turns
 
 HERE = Path(__file__).resolve().parent
 QUICK = {"rounds": 3, "steps": 5}
@@ -40,7 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
     for flag, default, words in (
         ("--rounds", 9, "turns of each contender; medians are over them"),
         ("--steps", 40, "steps in a turn"),
-        ("--threads", os.cpu_count(), "cores of either"),
+        ("--threads", 1, "cores that PyTorch may use; ours uses one"),
     ):
         parser.add_argument(
             flag, type=positive_int, default=default, help=f"{words} (default: %(default)s)"
@@ -56,14 +55,14 @@ def main(argv: list[str] | None = None) -> dict:
 
     torch.set_num_threads(args.threads)
     with (
-        threadpool_limits(args.threads, "blas"),
+        threadpool_limits(1, "blas"),
         open_run(args, "benchmark", {"name": "random numbers"}) as run,
     ):
         summary = {"torch": torch.__version__, "results": []}
         print(f"a step over {np.prod(SHAPE):,} parameters, float32, in milliseconds")
         print(f"{'rule':<10}{'ours':>7}{'PyTorch':>9}{'ratio':>7}")
         for rule in RULES:
-            result = race(rule, args)
+            result = race(rule, args.rounds, args.steps, stream(args.seed, rule))
             summary["results"].append(result)
             print("{rule:<10}{ours_ms:>7.2f}{torch_ms:>9.2f}{ratio:>7.2f}".format(**result))
         run.write_json("summary.json", summary)
@@ -71,7 +70,7 @@ def main(argv: list[str] | None = None) -> dict:
         return summary
 
 
-def contenders(rule: str, threads: int, rng: np.random.Generator) -> tuple[Callable, Callable]:
+def contenders(rule: str, rng: np.random.Generator) -> dict[str, Callable[[], np.ndarray]]:
     """Return two functions that take one step each, from equal parameters, and return these."""
     import torch
 
@@ -80,7 +79,6 @@ def contenders(rule: str, threads: int, rng: np.random.Generator) -> tuple[Calla
     theirs = torch.nn.Parameter(torch.tensor(params["W"]))
     theirs.grad = torch.tensor(grads["W"])
     optimizer = make_optimizer(name, LR, **options)
-    optimizer.threads = threads
     torch_class = getattr(torch.optim, torch_name)
     torch_optimizer = torch_class([theirs], LR, foreach=True, **torch_options)
 
@@ -92,33 +90,22 @@ def contenders(rule: str, threads: int, rng: np.random.Generator) -> tuple[Calla
         torch_optimizer.step()
         return theirs.detach().numpy()
 
-    return our_step, their_step
+    return {f"our {rule}": our_step, f"PyTorch's {rule}": their_step}
 
 
-def race(rule: str, args: argparse.Namespace) -> dict:
+def race(rule: str, rounds: int, steps: int, rng: np.random.Generator) -> dict:
     """Time the two in turn; return medians, their spread (quartiles) and PyTorch's time / ours.
 
     Raises RuntimeError when they do not arrive at the same parameters.
     """
-    pair = contenders(rule, args.threads, stream(args.seed, rule))
-    after_five = [[step() for _ in range(5)][-1] for step in pair]
-    if not np.allclose(*after_five, rtol=1e-5, atol=1e-2 * LR):
-        raise RuntimeError(f"the two implementations of {rule} do not take the same steps")
-    milliseconds = ([], [])
-    for _ in range(args.rounds + 1):
-        for step, times in zip(pair, milliseconds, strict=True):
-            clock = time.perf_counter()
-            for _ in range(args.steps):
-                step()
-            times.append(1e3 * (time.perf_counter() - clock) / args.steps)
-    ours, theirs = (np.percentile(times[1:], [50, 25, 75]) for times in milliseconds)  # 1: warm-up
+    ours, theirs = take_turns(contenders(rule, rng), [()] * 5, rounds, steps).values()
     return {
         "rule": rule,
-        "ours_ms": float(ours[0]),
-        "ours_quartiles_ms": ours[1:].tolist(),
-        "torch_ms": float(theirs[0]),
-        "torch_quartiles_ms": theirs[1:].tolist(),
-        "ratio": float(theirs[0] / ours[0]),
+        "ours_ms": ours["median"],
+        "ours_quartiles_ms": ours["quartiles"],
+        "torch_ms": theirs["median"],
+        "torch_quartiles_ms": theirs["quartiles"],
+        "ratio": theirs["median"] / ours["median"],
     }
 
 

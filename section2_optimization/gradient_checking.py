@@ -2,7 +2,8 @@
 
 Prints a table of all layers, losses and models, and draws the error of three difference formulas
 against the step size. With --planted-bugs, classic faults are planted one by one: each must be
-caught, and the right code must pass a thousand random draws. Writes <runs-dir>/gradient_checking/.
+caught, and the correct code must pass a thousand random draws. Writes
+<runs-dir>/gradient_checking/.
 """
 
 import argparse
@@ -11,11 +12,20 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
 
-from section2_optimization.checks import TOLERANCE, Check, check_gradients
-from section2_optimization.derivatives import complex_step_gradient, numerical_gradient
-from section2_optimization.planted_bugs import FAULTS, planted
-from section2_optimization.step_sizes import STEP_SIZES, draw_step_sizes, step_size_errors
-from section2_optimization.suite import PARTS, check_everything, false_alarms
+from section2_optimization.gradcheck import (
+    Check,
+    check_gradients,
+    complex_step_gradient,
+    numerical_gradient,
+)
+from section2_optimization.gradcheck.cases import COMPONENTS, check_everything, false_alarms
+from section2_optimization.gradcheck.checks import TOLERANCE
+from section2_optimization.gradcheck.planted_bugs import FAULTS, planted
+from section2_optimization.gradcheck.step_sizes import (
+    STEP_SIZES,
+    draw_step_sizes,
+    step_size_errors,
+)
 from shared_utils.cli import add_shared_flags, open_run, parse_args, positive_int, start
 from shared_utils.errors import UserError
 from shared_utils.seed import stream
@@ -37,7 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--draws",
         type=positive_int,
         default=1000,
-        help="random draws of the right code, with --planted-bugs (default: %(default)s)",
+        help="random draws of the correct code, with --planted-bugs (default: %(default)s)",
     )
     return parser
 
@@ -65,7 +75,7 @@ def main(argv: list[str] | None = None) -> dict:
             name: {"best_eps": STEP_SIZES[error.argmin()], "error": error.min()}
             for name, error in errors.items()
         }
-        print("\nThe step size that each formula likes best:")
+        print("\nThe step size at which each formula is best:")
         for name, best in summary["step_sizes"].items():
             print(f"  {name:<14}eps = {best['best_eps']:.0e}   relative error {best['error']:.0e}")
 
@@ -73,7 +83,7 @@ def main(argv: list[str] | None = None) -> dict:
             summary["planted_bugs"] = plant_bugs(args.seed)
             alarms = false_alarms(stream(args.seed, "draws"), args.draws)
             summary["false_alarms"] = {"draws": args.draws, "alarms": len(alarms)}
-            print(f"\nRight code, {args.draws} random draws: {len(alarms)} false alarms")
+            print(f"\nCorrect code, {args.draws} random draws: {len(alarms)} false alarms")
         run.write_json("summary.json", summary)
 
         from shared_utils.plotting import save_figure, show_figures
@@ -87,7 +97,7 @@ def main(argv: list[str] | None = None) -> dict:
         if missed:
             raise UserError(f"not caught: {'; '.join(missed)}")
         if summary.get("false_alarms", {}).get("alarms"):
-            raise UserError("the right code raised false alarms: see summary.json")
+            raise UserError("the correct code raised false alarms: see summary.json")
         return summary
 
 
@@ -122,10 +132,10 @@ def plant_bugs(seed: int) -> dict[str, list[str]]:
     print(f"\n{'planted bug':<55}{'error':>8}  caught by")
     caught_by = {}
     for fault in FAULTS:
-        rows = check_everything(stream(seed, "checks"), planted(fault, PARTS))
+        rows = check_everything(stream(seed, "checks"), planted(fault, COMPONENTS))
         wrong = [central for central, _ in rows if not central.passed]
         caught_by[fault] = [f"{check.name}: {check.array}" for check in wrong]
-        first = f"{caught_by[fault][0]} ({len(wrong)} in all)" if wrong else "NOBODY"
+        first = f"{caught_by[fault][0]} ({len(wrong)} in all)" if wrong else "NOT CAUGHT"
         print(f"{fault:<55}{max((c.error for c in wrong), default=0):>8.0e}  {first}")
     print(f"{sum(map(bool, caught_by.values()))} of {len(FAULTS)} planted bugs caught")
     return caught_by

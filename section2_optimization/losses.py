@@ -1,7 +1,8 @@
 """Losses: one number that says how wrong a batch is, and its gradient.
 
 A loss is where the gradient starts and where the batch is averaged. It alone divides by the batch
-size, so that the rate of an optimizer means the same for every batch size; no layer does it again.
+size, so that the gradient has the same expectation for every batch size; no layer does it again.
+The best learning rate may still differ: a larger batch has less noise.
 """
 
 import numpy as np
@@ -16,7 +17,7 @@ class SoftmaxCrossEntropy:
     """
 
     def __init__(self):
-        self._saved = None
+        self._cache = None
 
     def forward(self, logits: np.ndarray, labels: np.ndarray) -> float:
         """Return L for logits (N, K) and integer labels (N,) in 0..K-1.
@@ -34,12 +35,12 @@ class SoftmaxCrossEntropy:
         shifted = logits - logits.real.max(axis=1, keepdims=True)
         e = np.exp(shifted)
         total = e.sum(axis=1, keepdims=True)
-        self._saved = e / total, labels
+        self._cache = e / total, labels
         return np.mean(np.log(total[:, 0]) - shifted[np.arange(len(labels)), labels]).item()
 
     def backward(self) -> np.ndarray:
         """Return dL/dlogits = (p - onehot(labels)) / N, (N, K)."""
-        probs, labels = _recall(self)
+        probs, labels = _cached(self)
         grad = probs.copy()
         grad[np.arange(len(labels)), labels] -= 1
         grad /= len(labels)
@@ -50,7 +51,7 @@ class MSE:
     """L = the mean of (pred - target)^2 over all elements."""
 
     def __init__(self):
-        self._saved = None
+        self._cache = None
 
     def forward(self, pred: np.ndarray, target: np.ndarray) -> float:
         """Return L. Raises ValueError unless pred and target have one shape: nothing broadcasts."""
@@ -58,16 +59,16 @@ class MSE:
         target = np.asarray(target, pred.dtype)
         if pred.shape != target.shape or not pred.size:
             raise ValueError(f"pred is {pred.shape}, target is {target.shape}: they must be equal")
-        self._saved = pred - target
-        return np.mean(self._saved**2).item()
+        self._cache = pred - target
+        return np.mean(self._cache**2).item()
 
     def backward(self) -> np.ndarray:
         """Return dL/dpred = 2 (pred - target) / (number of elements)."""
-        difference = _recall(self)
+        difference = _cached(self)
         return difference * (2 / difference.size)
 
 
-def _recall(loss):
-    if loss._saved is None:
+def _cached(loss):
+    if loss._cache is None:
         raise RuntimeError(f"{type(loss).__name__}.backward needs a forward pass first")
-    return loss._saved
+    return loss._cache

@@ -9,8 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from section2_optimization.layer import Layer
-from section2_optimization.layers import Linear, ReLU, Sigmoid, Tanh
+from section2_optimization.layers import Layer, Linear, ReLU, Sigmoid, Tanh
 
 ACTIVATIONS = {"relu": ReLU, "sigmoid": Sigmoid, "tanh": Tanh}
 

@@ -4,9 +4,9 @@ Far from a minimum large steps save time; near it they overshoot, and the noise 
 keeps the parameters jittering at a distance that grows with the rate. Hence rates that fall. Hence
 too, for the adaptive rules above all, rates that first rise: their averages know nothing yet.
 
-Each schedule is a pure function of the step t = 0, 1, ... and of its constants. Set it before the
-step: `optimizer.lr = cosine(t, lr, total)`. At its last step no schedule but `cosine` with its
-default `lr_min` reaches 0, and `cosine` only at t = total, when the training is over.
+Each schedule is a pure function of the step t = 0, 1, ... and of its constants; eta_t is its value.
+Set it before the step: `optimizer.lr = cosine(t, lr, total)`. `lr` is the largest rate of a
+schedule, its peak. None reaches 0 before t = total, when the training is over.
 """
 
 import math
@@ -57,23 +57,23 @@ def one_cycle(
     t: int,
     lr: float,
     total: int,
-    warmup_share: float = 0.3,
+    warmup_fraction: float = 0.3,
     start_divisor: float = 25.0,
     end_divisor: float = 1e4,
 ) -> float:
     """Half a cosine from lr / start_divisor up to lr, then half a cosine down to almost nothing.
 
     It ends, at t = total - 1, at lr / start_divisor / end_divisor; the peak is at
-    t = warmup_share total - 1. Source: Smith and Topin (2018), "Super-convergence", with the
+    t = warmup_fraction total - 1. Source: Smith and Topin (2018), "Super-convergence", with the
     cosines and the constants of PyTorch's OneCycleLR.
     """
     _check(t, lr, total - 1)
     _positive(start_divisor=start_divisor, end_divisor=end_divisor)
-    peak = warmup_share * total - 1
+    peak = warmup_fraction * total - 1
     if not 0 < peak < total - 1:
         raise ValueError(
             f"one_cycle needs steps to rise and to fall: {total} are too few"
-            f" with a warmup_share of {warmup_share}"
+            f" with a warmup_fraction of {warmup_fraction}"
         )
     start = lr / start_divisor
     if t <= peak:
@@ -103,8 +103,8 @@ def make_schedule(name: str, lr: float, total: int) -> Callable[[int], float]:
     return schedules[name]
 
 
-def _half_cosine(start: float, end: float, share: float) -> float:
-    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
+def _half_cosine(start: float, end: float, fraction: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * fraction)) / 2
 
 
 def _check(t: int, lr: float, last: float = math.inf) -> None:

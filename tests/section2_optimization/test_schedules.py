@@ -96,7 +96,7 @@ def test_named_schedules_end_where_their_description_says():
         (lambda: schedules.constant(0, 0.0), "lr must be"),
         (lambda: schedules.cosine(11, LR, 10), r"0\.\.10"),
         (lambda: schedules.one_cycle(10, LR, 10), r"0\.\.9"),
-        (lambda: schedules.one_cycle(0, LR, 10, warmup_share=1.0), "warmup_share"),
+        (lambda: schedules.one_cycle(0, LR, 10, warmup_fraction=1.0), "warmup_fraction"),
         (lambda: schedules.make_schedule("one-cycle", LR, 3)(0), "too few"),
         (lambda: schedules.step_decay(0, LR, 0), "every must be"),
         (lambda: schedules.exponential(0, LR, -0.1), "factor must be"),

@@ -1,0 +1,145 @@
+"""The gradient checks of everything in this section: one case for every layer, loss and model.
+
+The start of a network is a special place: gamma is 1, beta and biases are 0, running statistics are
+0 and 1. A factor that is wrong may multiply a zero there. So each case first takes some random
+steps (a burn-in) and is checked at a place where nothing is special.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from section2_optimization import layers, losses
+from section2_optimization.gradcheck.checks import Check, check_gradients
+from section2_optimization.model import Sequential
+from section2_optimization.optimizers import SGD
+
+BURN_IN_STEPS = 10
+COMPONENTS = {
+    cls.__name__: cls
+    for cls in (
+        layers.Linear,
+        layers.ReLU,
+        layers.Sigmoid,
+        layers.Tanh,
+        layers.BatchNorm1d,
+        layers.LayerNorm,
+        layers.Dropout,
+        losses.SoftmaxCrossEntropy,
+        losses.MSE,
+        Sequential,
+    )
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """What `check_gradients` needs. `smooth`: whether the complex step may be used as well."""
+
+    name: str
+    layer: object
+    x: np.ndarray
+    loss: object = None
+    target: np.ndarray | None = None
+    smooth: bool = True
+
+
+# name -> its layers and its loss, by their names in COMPONENTS
+RECIPES: Mapping[str, tuple[tuple[str, ...], str | None]] = {
+    "Linear": (("Linear",), None),
+    "ReLU": (("ReLU",), None),
+    "Sigmoid": (("Sigmoid",), None),
+    "Tanh": (("Tanh",), None),
+    "BatchNorm1d, training": (("BatchNorm1d",), None),
+    "BatchNorm1d, prediction": (("BatchNorm1d",), None),
+    "LayerNorm": (("LayerNorm",), None),
+    "Dropout": (("Dropout",), None),
+    "SoftmaxCrossEntropy": ((), "SoftmaxCrossEntropy"),
+    "MSE": ((), "MSE"),
+    "ReLU network": (("Linear", "ReLU", "Linear"), "SoftmaxCrossEntropy"),
+    "Sigmoid network": (("Linear", "Sigmoid", "Linear"), "MSE"),
+    "Tanh network": (("Linear", "Tanh", "Linear"), "SoftmaxCrossEntropy"),
+    "all together": (
+        ("Linear", "BatchNorm1d", "Tanh", "Dropout", "LayerNorm", "Linear"),
+        "SoftmaxCrossEntropy",
+    ),
+}
+
+
+def build_case(
+    name: str,
+    rng: np.random.Generator,
+    n: int = 4,
+    width: int = 4,
+    components: Mapping[str, Callable] = COMPONENTS,
+) -> Case:
+    """Return the case `name` with n samples and layers of `width`, burnt in, in float64.
+
+    Batch and width are equal by default: a missing transpose then runs without complaint, as it
+    might in a network, and only its numbers are wrong.
+    """
+    layer_names, loss_name = RECIPES[name]
+    chain = [_build(components[layer], layer, width, rng) for layer in layer_names]
+    layer = chain[0] if len(chain) == 1 else components["Sequential"](*chain)
+    sgd = SGD(0.1)
+    for _ in range(BURN_IN_STEPS):
+        layer.forward(rng.normal(size=(n, width)))
+        layer.backward(rng.normal(size=(n, width)) / n)
+        sgd.step(layer.params, layer.grads)
+    if name.endswith("prediction"):
+        layer.eval()
+    target = {
+        None: lambda: None,
+        "MSE": lambda: rng.normal(size=(n, width)),
+        "SoftmaxCrossEntropy": lambda: rng.integers(0, width, n),
+    }[loss_name]()
+    loss = components[loss_name]() if loss_name else None
+    x = rng.normal(size=(n, width))
+    return Case(name, layer, x, loss, target, smooth="ReLU" not in layer_names)
+
+
+def check_case(case: Case, rng: np.random.Generator, complex_step: bool = False) -> list[Check]:
+    """Return the checks of a case: its input and every parameter."""
+    return check_gradients(
+        case.layer,
+        case.x,
+        loss=case.loss,
+        target=case.target,
+        rng=rng,
+        complex_step=complex_step,
+        name=case.name,
+    )
+
+
+def check_everything(
+    rng: np.random.Generator, components: Mapping[str, Callable] = COMPONENTS
+) -> list[tuple[Check, Check | None]]:
+    """Return (central differences, complex step) for every array; None where there are kinks."""
+    rows = []
+    for name in RECIPES:
+        case = build_case(name, rng, components=components)
+        central = check_case(case, rng)
+        exact = check_case(case, rng, complex_step=True) if case.smooth else [None] * len(central)
+        rows += zip(central, exact, strict=True)
+    return rows
+
+
+def false_alarms(rng: np.random.Generator, draws: int) -> list[Check]:
+    """Check `draws` cases of random kind, shape and values; return the checks that failed."""
+    names, failed = list(RECIPES), []
+    for _ in range(draws):
+        name = names[rng.integers(len(names))]
+        case = build_case(name, rng, n=int(rng.integers(2, 6)), width=int(rng.integers(1, 6)))
+        failed += [check for check in check_case(case, rng) if not check.passed]
+    return failed
+
+
+def _build(cls, name: str, width: int, rng: np.random.Generator):
+    if name == "Linear":
+        return cls(width, width, rng=rng, dtype=np.float64)
+    if name in ("BatchNorm1d", "LayerNorm"):
+        return cls(width, dtype=np.float64)
+    if name == "Dropout":
+        return cls(0.4, rng=rng)
+    return cls()

@@ -1,0 +1,1 @@
+"""What the comparison of this section is made of: data, methods, trainings, verdicts, figures."""

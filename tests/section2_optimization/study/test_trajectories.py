@@ -1,0 +1,40 @@
+"""The three surfaces and the paths on them."""
+
+import numpy as np
+import pytest
+
+from section2_optimization.gradcheck import numerical_gradient
+from section2_optimization.study.comparison import METHODS, make_methods
+from section2_optimization.study.trajectories import SURFACES, best_paths, follow, height
+
+BY_NAME = {method.name: method for method in make_methods(METHODS)}
+
+
+@pytest.mark.parametrize("surface", SURFACES, ids=lambda surface: surface.name)
+def test_surfaces_have_the_gradients_and_minima_that_they_claim(surface):
+    for point in np.random.default_rng(0).normal(size=(5, 2)):
+        found = numerical_gradient(lambda p: float(surface.f(*p)), point)
+        np.testing.assert_allclose(surface.grad(*point), found, rtol=1e-6, atol=1e-6)
+    for minimum in surface.minima:
+        assert surface.f(*minimum) == pytest.approx(surface.lowest)
+        np.testing.assert_allclose(surface.grad(*minimum), 0, atol=1e-12)
+
+
+def test_gradient_descent_on_the_ravine_follows_its_closed_form():
+    ravine = SURFACES[0]
+    path = follow(ravine, BY_NAME["gd"], 0.003)
+    t = np.arange(ravine.steps + 1)[:, None]
+    np.testing.assert_allclose(
+        path, ravine.start * (1 - 0.003 * np.array([1, 300])) ** t, rtol=1e-9
+    )
+
+
+def test_paths_stay_in_the_picture_and_stochastic_descent_is_not_drawn_twice():
+    for surface in SURFACES:
+        paths = best_paths(surface, BY_NAME.values())
+        assert list(paths) == [name for name in BY_NAME if name != "sgd"]
+        left, right, bottom, top = surface.view
+        for _, path in paths.values():
+            assert ((path > [left, bottom]) & (path < [right, top])).all()
+            assert height(surface, path)[-1] < height(surface, path)[0]
+    assert list(best_paths(SURFACES[0], [BY_NAME["sgd"]], [0.01])) == ["sgd"]

@@ -65,12 +65,12 @@ def main(argv: list[str] | None = None) -> dict:
 
 def measure(activation: str, scheme: str, width: int, depth: int, seeds: range) -> Sizes:
     """Return the sizes in one new network for each seed; equal seeds, equal random numbers."""
-    measured = [
-        signal_and_gradient(
-            activation, SCHEMES[scheme](width), width=width, depth=depth, rng=stream(seed, "init")
-        )
-        for seed in seeds
-    ]
+    variance, shape = SCHEMES[scheme](width), {"width": width, "depth": depth}
+    with np.errstate(over="ignore", invalid="ignore"):  # some explode: that is to be seen
+        measured = [
+            signal_and_gradient(activation, variance, **shape, rng=stream(seed, "init"))
+            for seed in seeds
+        ]
     return Sizes(*map(np.array, zip(*measured, strict=True)))
 
 

@@ -16,7 +16,13 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
 
 from section1_mlp.study.approximation import LEARNING_RATES, Network, imitate
-from section1_mlp.study.approximation_plots import draw_errors, draw_fits, draw_surface
+from section1_mlp.study.approximation_plots import (
+    draw_by_hand,
+    draw_errors,
+    draw_fits,
+    draw_surface,
+)
+from section1_mlp.study.by_hand import compare
 from section1_mlp.study.targets import make_targets
 from shared_utils.cli import add_shared_flags, open_run, parse_args, positive_int, start
 from shared_utils.errors import UserError
@@ -66,10 +72,13 @@ def main(argv: list[str] | None = None) -> dict:
                 outputs.setdefault(network, y)
                 run.log(vars(network) | {"seed": seed, "mse": errors[network][-1]})
         summary = summarize(errors, widths)
+        trained = {name: by["sigmoid"][widths[-1]]["mean"] for name, by in summary["runs"].items()}
+        summary["by_hand"] = compare(targets, widths[-1], trained)
         run.write_json("summary.json", summary)
         print_table(summary)
         save_figure(draw_errors(targets, errors), run.path / "error_by_width.png")
         save_figure(draw_fits(targets, outputs), run.path / "fits.png")
+        save_figure(draw_by_hand(targets, outputs), run.path / "by_hand.png")
         save_figure(draw_surface(targets["surface"], outputs, widths[-1]), run.path / "surface.png")
         print(f"\nmetrics and figures: {run.path}")
         show_figures(args.no_show)
@@ -90,7 +99,7 @@ def summarize(errors: dict[Network, list[float]], widths: list[int]) -> dict:
 
 
 def print_table(summary: dict) -> None:
-    """Print the errors at the largest width."""
+    """Print the errors at the largest width, and what weights set by hand reach."""
     widest = summary["widest"]
     print(f"\nmean squared error at width {widest}, the target's variance being 1")
     print(f"{'target':<9}" + "".join(f"{activation:>11}" for activation in LEARNING_RATES))
@@ -98,6 +107,7 @@ def print_table(summary: dict) -> None:
         means = [of_target[activation][widest]["mean"] for activation in LEARNING_RATES]
         print(f"{name:<9}" + "".join(f"{mean:>11.1e}" for mean in means), end="")
         print(f"   best: {of_target['best']}")
+    print("\n" + "\n".join(result["sentence"] for result in summary["by_hand"].values()))
 
 
 def require_better_than_a_constant(summary: dict) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from section1_mlp.study import by_hand
 from section1_mlp.study.approximation import Network
 from section1_mlp.study.targets import Target
 from shared_utils.plotting import COLORS, DIVERGING, MARKERS, new_figure
@@ -47,6 +48,31 @@ def draw_fits(targets: dict[str, Target], outputs: dict[Network, np.ndarray]):
     for ax in axes[-1]:
         ax.set_xlabel("t (radians)")
     fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    return fig
+
+
+def draw_by_hand(targets: dict[str, Target], outputs: dict[Network, np.ndarray]):
+    """A bump of two steep sigmoids; what weights set by hand and trained ones make of two targets.
+
+    The trained network is the widest one of sigmoids.
+    """
+    fig, axes = new_figure(1, 3, (13, 3.9))
+    width, x = _widths_and_activations(outputs)[0][-1], targets["sine"].x_dense
+    for slope, color in zip(
+        (20, 100, by_hand.SLOPE), (COLORS[4], COLORS[1], COLORS[0]), strict=True
+    ):
+        bump = by_hand.steps((-0.25, 0.25), (1, -1), slope=slope)
+        axes[0].plot(x, bump.forward(x), color=color, label=f"k = {slope:.0f}")
+    axes[0].set(title="sigmoid(k(x + 0.25)) - sigmoid(k(x - 0.25))", ylabel="value", xlabel="x")
+    for ax, (name, model) in zip(axes[1:], by_hand.networks(targets, width).items(), strict=True):
+        target, hand = targets[name], f"by hand, {model.layer_sizes[1]} units"
+        ax.plot(x, target.y_dense, color="black", lw=3, alpha=0.35, label="target")
+        trained = outputs[Network(name, "sigmoid", width)]
+        ax.plot(x, trained, color=COLORS[1], lw=1.5, label=f"trained, {width} units")
+        ax.plot(x, model.forward(x), color=COLORS[0], lw=1.2, label=hand)
+        ax.set(title=target.title, ylabel="value (deviations)", xlabel="x", ylim=(-1.8, 3.2))
+    for ax in axes:
+        ax.legend(fontsize=9, loc="upper left" if ax is not axes[0] else "upper right")
     return fig
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 N_TRAIN = 256
+JUMPS = (-0.5, 0.1)  # where the target "step" jumps
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ def make_targets() -> dict[str, Target]:
         "sine": _target("sine: sin(t)", lambda x: np.sin(2 * np.pi * x[:, 0])),
         "kink": _target("kinks: a triangle wave", lambda x: np.abs((3 * x[:, 0] + 1) % 4 - 2)),
         "step": _target(
-            "steps: two jumps", lambda x: np.sign(x[:, 0] + 0.5) + np.sign(x[:, 0] - 0.1)
+            "steps: two jumps", lambda x: sum(np.sign(x[:, 0] - place) for place in JUMPS)
         ),
         "surface": _target(
             "surface: sin(πu) cos(πv)",

@@ -82,8 +82,11 @@ def test_approximation_improves_with_width_and_reaches_the_sine(tmp_path):
     for by_width in sine.values():
         assert by_width[32]["mean"] < by_width[4]["mean"] < 1
     assert sine["tanh"][32]["mean"] < 1e-3
+    by_hand = summary["by_hand"]
+    assert by_hand["step"]["mse"] < 0.1 * summary["runs"]["step"]["sigmoid"][32]["mean"]
+    assert by_hand["sine"]["mse"] > sine["sigmoid"][32]["mean"]
     names = {path.name for path in (tmp_path / "approximation").glob("*.png")}
-    assert names == {"error_by_width.png", "fits.png", "surface.png"}
+    assert names == {"by_hand.png", "error_by_width.png", "fits.png", "surface.png"}
 
 
 def test_a_fit_no_better_than_a_constant_is_a_failed_run(tmp_path):
@@ -93,7 +96,7 @@ def test_a_fit_no_better_than_a_constant_is_a_failed_run(tmp_path):
 
 
 def test_a_stopped_approximation_resumes_to_the_same_bytes(tmp_path, monkeypatch):
-    for figure in ("draw_errors", "draw_fits", "draw_surface", "save_figure"):
+    for figure in ("draw_by_hand", "draw_errors", "draw_fits", "draw_surface", "save_figure"):
         monkeypatch.setattr(universal_approximation, figure, lambda *args: None)
     argv = ["--epochs", "150", "--widths", "8", "--seeds", "1", "--no-show"]
     imitate, calls = universal_approximation.imitate, []

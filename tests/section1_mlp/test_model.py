@@ -88,7 +88,7 @@ def test_initial_weights_have_the_published_spread():
     assert np.abs(glorot).max() <= np.sqrt(6 / 700)
 
 
-def test_wrong_use_is_told():
+def test_wrong_use_raises_an_error_that_names_it():
     rng = np.random.default_rng(0)
     with pytest.raises(ValueError, match="relu"):
         MLP([4, 2], "swish", rng=rng)

@@ -1,4 +1,4 @@
-"""Section 1's training, stopped in every way, ends with the bytes of one that never was."""
+"""Section 1's training, stopped in every way, ends byte-identical to an uninterrupted run."""
 
 import resource
 import signal
@@ -12,7 +12,7 @@ from shared_utils.errors import NothingToDo, UserError
 from shared_utils.runs.checkpoints import save_checkpoint
 from tests.resume_helpers import kill, outcome, stop
 
-# Three arms of 2 epochs of 5 steps: 30 steps. The best epoch of the first arm is its first.
+# Three networks, 2 epochs of 5 steps each: 30 steps. The best epoch of the first is its first.
 ARGS = ["--dataset", "digits", "--no-show", "--epochs", "2", "--limit", "300", "--hidden", "12"]
 ARGS += ["--batch-size", "64", "--lr", "1", "--seed", "2"]
 EVERY_STEP = ["--checkpoint-minutes", "1e-9"]
@@ -38,7 +38,7 @@ def whole(tmp_path_factory):
     [
         [(5, signal.SIGTERM)],  # the end of an epoch
         [(7, signal.SIGTERM), (1, signal.SIGINT), (2, signal.SIGINT)],
-        [(10, signal.SIGINT)],  # the end of an arm
+        [(10, signal.SIGINT)],  # the end of a network
         [(13, signal.SIGTERM), (16, signal.SIGTERM)],
         [(30, signal.SIGINT)],
     ],

@@ -10,6 +10,7 @@ from section1_mlp import quickstart, test, train
 from section1_mlp.model import MLP
 from section1_mlp.study.checkpoint import load_model, save_model
 from section1_mlp.training import flat
+from shared_utils.cli import parse_args
 from shared_utils.datasets import mnist
 from shared_utils.datasets.download import DownloadError
 from shared_utils.datasets.gray_images import load_image_data
@@ -22,7 +23,7 @@ SMALL = [*DIGITS, "--epochs", "2", "--limit", "300", "--hidden", "12"]
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """Train all three arms for a moment; return the runs folder and the summary."""
+    """Train all three networks for a moment; return the runs folder and the summary."""
     runs = tmp_path_factory.mktemp("runs")
     summary = train.main([*SMALL, "--seeds", "2", "--runs-dir", str(runs)])
     return runs, summary
@@ -45,7 +46,7 @@ def test_training_writes_everything(trained):
     figures = {"curves", "activations", "gradient_norms", "confusion", "mistakes"}
     assert written == {
         *("config.json", "metrics.csv", "summary.json"),
-        *(f"{arm}.pkl" for arm in ("relu", "tanh", "sigmoid")),
+        *(f"{activation}.pkl" for activation in ("relu", "tanh", "sigmoid")),
         *(f"{figure}.png" for figure in figures),
     }
     assert all((runs / "train" / f"{name}.png").stat().st_size < 150_000 for name in figures)
@@ -58,8 +59,8 @@ def test_training_writes_everything(trained):
 def test_the_summary_is_what_the_saved_weights_do(trained):
     runs, summary = trained
     digits = load_image_data("digits", None, limit=300)
-    for arm, result in summary["runs"].items():
-        model, about = load_model(runs / "train" / f"{arm}.pkl")
+    for activation, result in summary["runs"].items():
+        model, about = load_model(runs / "train" / f"{activation}.pkl")
         predicted = model.forward(flat(digits.x_test)).argmax(axis=1)
         assert result["test_acc"] == np.mean(predicted == digits.y_test)
         on_validation = model.forward(flat(digits.x_val)).argmax(axis=1)
@@ -74,9 +75,9 @@ def test_the_best_validation_epoch_is_kept(trained):
     runs, summary = trained
     rows = [line.split(",") for line in (runs / "train" / "metrics.csv").read_text().splitlines()]
     assert rows[0] == ["arm", "seed", "epoch", "train_loss", "train_acc", "val_loss", "val_acc"]
-    assert len(rows) == 1 + 3 * 2 * 2  # arms, seeds, epochs
-    for arm, result in summary["runs"].items():
-        of_first = [row for row in rows[1:] if row[:2] == [arm, "0"]]
+    assert len(rows) == 1 + 3 * 2 * 2  # activations, seeds, epochs
+    for activation, result in summary["runs"].items():
+        of_first = [row for row in rows[1:] if row[:2] == [activation, "0"]]
         ranks = [(float(row[6]), -float(row[5])) for row in of_first]  # ties: the lower loss
         assert result["val_acc"] == max(ranks)[0]
         assert ranks[result["best_epoch"] - 1] == max(ranks)
@@ -92,7 +93,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(trained, t
         assert (tmp_path / "other" / "train" / name).read_bytes() != content
 
 
-def test_all_arms_see_the_same_batches(monkeypatch, tmp_path):
+def test_all_networks_see_the_same_batches(monkeypatch, tmp_path):
     seen = {}
     original = MLP.loss
 
@@ -110,8 +111,8 @@ def test_all_arms_see_the_same_batches(monkeypatch, tmp_path):
 def test_the_test_script_agrees_with_training(trained, tmp_path, capsys):
     runs, summary = trained
     tested = test.main(["--runs-dir", str(runs), "--no-show"])
-    for arm, result in tested["runs"].items():
-        assert result["test_acc"] == summary["runs"][arm]["test_acc"]
+    for activation, result in tested["runs"].items():
+        assert result["test_acc"] == summary["runs"][activation]["test_acc"]
         confusion = np.array(result["confusion"])
         assert np.trace(confusion) / confusion.sum() == result["test_acc"]
         recall = np.diag(confusion) / confusion.sum(axis=1)
@@ -121,13 +122,24 @@ def test_the_test_script_agrees_with_training(trained, tmp_path, capsys):
     assert one["runs"] == {"tanh": tested["runs"]["tanh"]}
 
 
+def test_the_test_script_takes_the_first_images_where_a_number_is_given(trained, tmp_path):
+    weights = trained[0] / "train" / "relu.pkl"
+    arguments = ["--ckpt", str(weights), "--runs-dir", str(tmp_path), "--no-show"]
+    first = test.main([*arguments, "--images", "50"])["runs"]["relu"]
+    digits = load_image_data("digits", None)
+    predicted = load_model(weights)[0].forward(flat(digits.x_test)[:50]).argmax(axis=1)
+    assert np.sum(first["confusion"]) == 50
+    assert first["test_acc"] == np.mean(predicted == digits.y_test[:50])
+    assert parse_args(test.build_parser(), ["--quick"], test.QUICK).images == 1000
+
+
 def test_testing_before_training_says_what_to_do(tmp_path):
     with pytest.raises(UserError, match=r"run train\.py first"):
         test.main(["--runs-dir", str(tmp_path)])
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_arm_that_diverges_is_stopped_and_the_others_go_on(tmp_path, capsys, monkeypatch):
+def test_a_network_that_diverges_is_stopped_and_the_others_continue(tmp_path, capsys, monkeypatch):
     original = MLP.loss
 
     def loss(self, x, y):
@@ -140,7 +152,7 @@ def test_an_arm_that_diverges_is_stopped_and_the_others_go_on(tmp_path, capsys, 
     assert list(summary["runs"]) == ["tanh", "sigmoid"]
 
 
-def test_when_every_arm_diverges_the_run_has_failed(tmp_path):
+def test_when_every_network_diverges_the_run_has_failed(tmp_path):
     with pytest.raises(UserError, match="every network diverged: try a smaller --lr"):
         train.main([*SMALL, "--lr", "1e30", "--runs-dir", str(tmp_path)])
 
@@ -172,7 +184,7 @@ def test_mnist_that_cannot_be_had_touches_nothing(tmp_path, monkeypatch):
     assert not runs.exists()
 
 
-def test_the_fallback_is_told_in_output_config_and_figures(tmp_path, monkeypatch, capsys):
+def test_the_fallback_is_named_in_output_config_and_figures(tmp_path, monkeypatch, capsys):
     def no_network():
         raise DownloadError("no network")
 

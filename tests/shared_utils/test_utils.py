@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.stats import norm
 
 from shared_utils import cli
 from shared_utils.errors import UserError
@@ -17,7 +16,6 @@ from shared_utils.files import write_atomically
 from shared_utils.plotting import new_figure, save_figure, show_figures
 from shared_utils.runs.folder import RunFolder
 from shared_utils.seed import stream
-from shared_utils.stats import accuracy_ci95, mcnemar_p, mean_std
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -33,27 +31,6 @@ def test_streams_repeat_and_differ_by_purpose_and_seed():
     for i, a in enumerate(keys):
         for b in keys[:i]:
             assert abs(np.corrcoef(draws[a], draws[b])[0, 1]) < 0.15, (a, b)
-
-
-@pytest.mark.parametrize(("correct", "total"), [(9824, 10000), (0, 10), (10, 10), (350, 360)])
-def test_interval_is_wilsons_closed_form(correct, total):
-    z, p = norm.ppf(0.975), correct / total
-    middle = (p + z**2 / (2 * total)) / (1 + z**2 / total)
-    half = z / (1 + z**2 / total) * np.sqrt(p * (1 - p) / total + z**2 / (4 * total**2))
-    assert accuracy_ci95(correct, total) == pytest.approx((middle - half, middle + half), abs=1e-9)
-
-
-def test_spread_is_the_sample_deviation_and_unknown_for_one_value():
-    assert mean_std([1, 2, 4]) == {"mean": 7 / 3, "std": pytest.approx(np.sqrt(7 / 3)), "n": 3}
-    assert np.isnan(mean_std([5])["std"])
-
-
-def test_mcnemar_is_a_fair_coin_on_the_disagreements():
-    a = np.array([True] * 8 + [False] * 2 + [True] * 90)
-    b = np.array([False] * 8 + [True] * 2 + [True] * 90)
-    # 2 or fewer, or 8 or more, heads in ten throws: 2 (1 + 10 + 45) / 1024
-    assert mcnemar_p(a, b) == pytest.approx(112 / 1024)
-    assert mcnemar_p(a, a) == 1
 
 
 def parser(**defaults):

@@ -1,0 +1,33 @@
+"""Digits as a person brings them: enlarged, off the centre, in uneven light, as a JPEG file."""
+
+from io import BytesIO
+
+import numpy as np
+from PIL import Image
+
+
+def photograph(digit: np.ndarray, rng: np.random.Generator) -> bytes:
+    """Return a JPEG file (quality 50) with the digit (28, 28), uint8, light ink, on some paper.
+
+    100 to 600 pixels a side and up to 30 % more on each, ink and paper of random greys in either
+    order, a tint, light that falls off by up to 60 %, and noise.
+    """
+    side = int(rng.integers(100, 601))
+    ink = Image.fromarray(digit).resize((side, side), Image.Resampling.BICUBIC)
+    margins = (rng.uniform(0, 0.3, (2, 2)) * side).astype(int)
+    ink = np.pad(np.asarray(ink) / 255, margins)
+    greys = rng.uniform(170, 250), rng.uniform(10, 80)
+    paper, pen = greys if rng.random() < 0.5 else greys[::-1]
+    angle, fall = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.6)
+    y, x = np.mgrid[-1 : 1 : ink.shape[0] * 1j, -1 : 1 : ink.shape[1] * 1j]
+    light = 1 - fall * (1 + (x * np.cos(angle) + y * np.sin(angle)) / np.sqrt(2)) / 2
+    pixels = ((paper + (pen - paper) * ink) * light)[..., None] * rng.uniform(0.85, 1, 3)
+    pixels += rng.normal(0, rng.uniform(2, 10), (*ink.shape, 1))
+    return as_jpeg(pixels)
+
+
+def as_jpeg(pixels: np.ndarray) -> bytes:
+    """Return levels from 0 to 255 as a JPEG file of quality 50."""
+    file = BytesIO()
+    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(file, "jpeg", quality=50)
+    return file.getvalue()

@@ -31,7 +31,7 @@ IMAGE_DATASETS = {
     "photo-digits": "1,797 digits blended with photographs, 32x32, offline",
 }
 
-# What a person can mend from outside: a full or read-only disc, a missing permission, a wrong path.
+# What a person can fix from outside: a full or read-only disc, a missing permission, a wrong path.
 _MENDABLE = {
     errno.ENOSPC: "free some space, or choose another folder",
     errno.EDQUOT: "free some space, or choose another folder",
@@ -188,9 +188,9 @@ def open_run(
 
 
 def start(main: Callable[[], object]) -> None:
-    """Run a script's `main` and end the process: whatever a user can mend is one line on stderr.
+    """Run a script's `main` and end the process: whatever a user can fix is one line on stderr.
 
-    Exit status: 0 for success, 2 for what the user can mend, 130 after Ctrl-C, 143 after SIGTERM.
+    Exit status: 0 for success, 2 for what the user can fix, 130 after Ctrl-C, 143 after SIGTERM.
     Any other exception is a bug of ours and keeps its traceback.
     """
     obey_sigterm()

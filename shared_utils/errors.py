@@ -1,8 +1,8 @@
-"""The exceptions that are not bugs: what the user can mend, and what need not be done."""
+"""The exceptions that are not bugs: what the user can fix, and what need not be done."""
 
 
 class UserError(Exception):
-    """A mistake or a missing thing that the user can mend; the text is one line that says how.
+    """A mistake or a missing thing that the user can fix; the text is one line that says how.
 
     Scripts print the text and exit with status 2 (see `shared_utils.cli.start`).
     """

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from shared_utils.files import write_atomically
 
-# Okabe and Ito (2008), "Color Universal Design": told apart with every common colour blindness.
+# Okabe and Ito (2008), "Color Universal Design": distinct with every common colour blindness.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 SEQUENTIAL = "viridis"  # for images of one quantity

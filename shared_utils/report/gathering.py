@@ -113,7 +113,7 @@ def gather(folders: Iterable[Path] = ()) -> list[Run]:
     """
     missing = [folder for folder in folders if not folder.is_dir()]
     if missing:
-        raise UserError(f"{missing[0]} is no folder: name one that holds runs")
+        raise UserError(f"{missing[0]} is not a folder: name one that holds runs")
     places = [*(ROOT / section / "runs" for section in SECTIONS), *folders]
     found = (path for place in places for path in (place, *_subfolders(place)) if _is_run(path))
     runs = [_read(path) for path in dict.fromkeys(path.resolve() for path in found)]
@@ -193,7 +193,7 @@ def _attempt(run: Run, name: str, parse: Callable[[str, bytes], object], require
         return None
     try:
         if not path.is_file():  # a pipe would keep us waiting
-            raise ValueError("is not there" if not path.exists() else "is no file")
+            raise ValueError("is not there" if not path.exists() else "is not a file")
         limit = _MAX_BYTES[path.suffix]
         with open(path, "rb") as file:
             content = file.read(limit + 1)
@@ -211,9 +211,9 @@ def _json(name: str, content: bytes) -> dict:
         # A number of a thousand digits is nothing that a result can be: let it become infinite.
         value = json.loads(content, parse_int=lambda t: int(t) if len(t) < 16 else float(t))
     except (ValueError, RecursionError) as error:
-        raise ValueError("is no valid JSON") from error
+        raise ValueError("is not valid JSON") from error
     if not isinstance(value, dict):
-        raise ValueError("is no JSON object")
+        raise ValueError("is not a JSON object")
     level = [value]
     for _ in range(_MAX_DEPTH):
         inner = (node.values() if isinstance(node, dict) else node for node in level)
@@ -236,7 +236,7 @@ def _figure(name: str, content: bytes) -> tuple[str, bytes, int, int]:
             width, height = image.size
             image.verify()
     except Exception as error:  # Pillow names a dozen kinds for what is wrong with a picture
-        raise ValueError("is no whole PNG") from error
+        raise ValueError("is not a whole PNG") from error
     if max(width, height) > _MAX_SIDE:
         raise ValueError(f"has more than {_MAX_SIDE:,} pixels a side")
     return name, content, width, height

@@ -1,4 +1,4 @@
-"""Run folders: what a run was told, what it measured and learned; stopped, and resumed.
+"""Run folders: the arguments of a run, what it measured and learned; stopped, and resumed.
 
 A lesson's loop needs one name of this package, `NO_RUN` or the `TrainingRun` that it was given:
 

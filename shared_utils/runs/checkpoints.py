@@ -67,8 +67,8 @@ class _Pickler(pickle.Pickler):
     def reducer_override(self, obj):
         """Reduce arrays to `numpy.ndarray(shape, dtype, buffer)`; refuse what is not plain.
 
-        It is asked for whatever is no plain container, number or text. NumPy's own reduction needs
-        objects (dtypes, `__setstate__`) that a reader must not trust.
+        It is asked for whatever is not a plain container, number or text. NumPy's own reduction
+        needs objects (dtypes, `__setstate__`) that a reader must not trust.
         """
         if isinstance(obj, np.ndarray):
             array = np.asarray(obj, obj.dtype.newbyteorder("<"))

@@ -1,10 +1,10 @@
-"""Run folders: what a run was told, what it measured, what it learned.
+"""Run folders: the arguments of a run, what it measured, what it learned.
 
     config.json       every argument, the data, versions, the command line
     metrics.csv       one row a training and epoch; no times, so that equal runs have equal bytes
     summary.json      the results
 
-and, while it runs, the states of its trainings, from which `--resume` goes on (`states.py`).
+and, while it runs, the states of its trainings, from which `--resume` continues (`states.py`).
 """
 
 import csv
@@ -33,12 +33,12 @@ class RunFolder(States):
     """The folder of one run, locked while it is entered. An earlier run is moved aside or resumed.
 
     `args` are the script's arguments, `data` describes the data. With `args["resume"]` the run that
-    is there goes on, if it had the same arguments. `opening` is one line for the user, or "".
+    is there is continued, if it had the same arguments. `opening` is one line for the user, or "".
     """
 
     def __init__(self, path: Path, args: dict, data: dict, states: Format = PICKLE):
         super().__init__(path, states, args.get("checkpoint_minutes"))
-        self._told = {"args": _plain(args), "data": _plain(data)}
+        self._about = {"args": _plain(args), "data": _plain(data)}
         self._resumable = "resume" in args
         self._metrics, self._writer, self.opening = StringIO(), None, ""
 
@@ -46,7 +46,7 @@ class RunFolder(States):
         """Lock and prepare the folder.
 
         Raises UserError when another process is at work in it, or when it cannot be made, or when a
-        run that shall be resumed had other arguments; NothingToDo when that run is finished.
+        run that is to be resumed had other arguments; NothingToDo when that run is finished.
         """
         import filelock
 
@@ -72,7 +72,7 @@ class RunFolder(States):
         return self
 
     def __exit__(self, kind, error, trace) -> None:
-        """Unlock; mark the run as finished, or say how an interrupted one goes on."""
+        """Unlock; mark the run as finished, or say how an interrupted one is continued."""
         try:
             if kind is None:
                 self._finish()
@@ -97,12 +97,12 @@ class RunFolder(States):
         write_atomically(self.path / name, (text + "\n").encode())
 
     def _prepare(self) -> None:
-        """Go on with the run that is here, or move it aside and begin a new one."""
-        if self._told["args"].get("resume"):
-            if self._can_go_on():
-                self.opening = f"going on with {self.path}"
+        """Continue the run that is here, or move it aside and begin a new one."""
+        if self._about["args"].get("resume"):
+            if self._can_continue():
+                self.opening = f"continuing {self.path}"
                 return
-            self.opening = f"nothing to resume in {self.path}: starting anew"
+            self.opening = f"nothing to resume in {self.path}: starting a new run"
         if self.path.is_dir() and any(self.path.iterdir()):
             changed = time.localtime(self.path.stat().st_mtime)
             aside = f"{self.path.name}-{time.strftime('%Y%m%d-%H%M%S', changed)}"
@@ -111,7 +111,7 @@ class RunFolder(States):
             self.path.mkdir(exist_ok=True)
         except FileExistsError as error:
             raise UserError(f"{self.path} is a file: choose another --runs-dir") from error
-        config = self._told | {
+        config = self._about | {
             "command": self._command(),
             "versions": {"python": platform.python_version(), "numpy": np.__version__},
             "machine": {"platform": platform.platform(), "cpus": os.cpu_count()},
@@ -120,23 +120,23 @@ class RunFolder(States):
         }
         self.write_json("config.json", config)
 
-    def _can_go_on(self) -> bool:
-        """Return whether there is a run to go on with; raise when it is another, or finished."""
+    def _can_continue(self) -> bool:
+        """Return whether there is a run to continue; raise when it is another, or finished."""
         config = self._config()
         if not config.get("finished") and not self._any_state():
             return False
-        then, now = config.get("args", {}), self._told["args"]
+        then, now = config.get("args", {}), self._about["args"]
         differing = [
             f"--{name.replace('_', '-')} was {then.get(name)}, now {now.get(name)}"
             for name in sorted((then.keys() | now.keys()) - set(_FREE))
             if then.get(name) != now.get(name)
         ]
-        if config.get("data", {}).get("sha256") != self._told["data"].get("sha256"):
+        if config.get("data", {}).get("sha256") != self._about["data"].get("sha256"):
             differing.append("the data is not the same")
         if differing:
             raise UserError(
                 f"cannot resume {self.path}: {'; '.join(differing)}: give the same arguments, or"
-                " start anew without --resume"
+                " start again without --resume"
             )
         if config.get("finished"):
             raise NothingToDo(f"{self.path} is finished: there is nothing to resume")
@@ -155,9 +155,9 @@ class RunFolder(States):
         try:
             config = json.loads(path.read_text()) if path.exists() else {}
         except (ValueError, RecursionError) as error:
-            raise UserError(f"{path} is damaged: start anew without --resume") from error
+            raise UserError(f"{path} is damaged: start again without --resume") from error
         if not isinstance(config, dict):
-            raise UserError(f"{path} is damaged: start anew without --resume")
+            raise UserError(f"{path} is damaged: start again without --resume")
         return config
 
     def _command(self) -> list[str]:
@@ -167,9 +167,9 @@ class RunFolder(States):
         if not self._resumable:
             return "the files written so far are kept"
         if "WORLD_SIZE" in os.environ:
-            return "to go on, start the same command with --resume"
+            return "to continue, start the same command with --resume"
         command = [part for part in self._command() if part != "--resume"]
-        return f"to go on: {shlex.join(command)} --resume"
+        return f"to continue: {shlex.join(command)} --resume"
 
 
 def _now() -> str:

@@ -4,9 +4,9 @@ import signal
 
 
 class Interrupted(BaseException):
-    """The run was asked to stop, by the signal `number`, and has kept what it needs to go on.
+    """The run was asked to stop, by the signal `number`, and has kept what it needs to continue.
 
-    Not an Exception, as KeyboardInterrupt is none: nothing that mends errors shall catch it.
+    Not an Exception, as KeyboardInterrupt is not one: no handler of errors must catch it.
     """
 
     def __init__(self, number: int, advice: str = ""):

@@ -47,7 +47,7 @@ class States:
     def restore(self, name: str, load: Callable[[dict], None]) -> None:
         """Give `load` the state of this training, finished or stopped, if the resumed run has one.
 
-        Raises UserError when `load` finds that it is no such state.
+        Raises UserError when `load` finds that it is not such a state.
         """
         path = self._finished_path(name)
         if not path.exists():
@@ -61,7 +61,7 @@ class States:
             load(kept["state"])
         except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
             raise UserError(
-                f"{path} does not hold the state of {name}: start anew without --resume"
+                f"{path} does not hold the state of {name}: start again without --resume"
             ) from error
 
     def keep(self, name: str, state: dict) -> None:

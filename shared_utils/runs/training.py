@@ -1,6 +1,6 @@
 """One network's training, as its own loop sees it: `for step in run.watch(training, steps)`.
 
-A training loop is four lines: forward, loss, backward, step. Everything around them - to go on
+A training loop is four lines: forward, loss, backward, step. Everything around them - to continue
 where a run was stopped, to keep checkpoints, to count, to measure the time, to show a bar, to stop
 politely on Ctrl-C - is the same for every network, and is done here, by `TrainingRun.watch`.
 """

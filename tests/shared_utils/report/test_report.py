@@ -144,7 +144,7 @@ def test_runs_from_other_places_find_their_chapter(root, tmp_path):
     page = page_of(gather([tmp_path / "a", tmp_path / "b"]))
     assert "a/one" in page.text(id="section1_mlp").replace(str(tmp_path), "")
     assert "Other runs" in page.text(id="other")
-    with pytest.raises(report.UserError, match="is no folder"):
+    with pytest.raises(report.UserError, match="is not a folder"):
         gather([tmp_path / "nowhere"])
 
 
@@ -231,11 +231,11 @@ def lead_astray(path):
 
 
 DAMAGE = {
-    "half a summary": (break_json("summary.json", b'{"runs": '), "summary.json: is no valid JSON"),
-    "no object": (break_json("summary.json", b"[1, 2]"), "summary.json: is no JSON object"),
-    "empty": (break_json("config.json", b""), "config.json: is no valid JSON"),
-    "no text": (break_json("config.json", b"\xff\xfe\x00"), "config.json: is no valid JSON"),
-    "deep": (break_json("summary.json", b'{"a":' * 10**5), "summary.json: is no valid JSON"),
+    "half a summary": (break_json("summary.json", b'{"runs": '), "summary.json: is not valid JSON"),
+    "no object": (break_json("summary.json", b"[1, 2]"), "summary.json: is not a JSON object"),
+    "empty": (break_json("config.json", b""), "config.json: is not valid JSON"),
+    "no text": (break_json("config.json", b"\xff\xfe\x00"), "config.json: is not valid JSON"),
+    "deep": (break_json("summary.json", b'{"a":' * 10**5), "summary.json: is not valid JSON"),
     "too deep": (
         break_json("summary.json", b'{"a":' * 30 + b"1" + b"}" * 30),
         "summary.json: is nested too deeply",
@@ -245,11 +245,11 @@ DAMAGE = {
         "metrics.csv: field larger than field limit (131072)",
     ),
     "no config": (lambda path: (path / "config.json").unlink(), "config.json: is not there"),
-    "a folder": (name_directory, "summary.json: is no file"),
-    "a pipe": (make_pipe, "curves.png: is no file"),
+    "a folder": (name_directory, "summary.json: is not a file"),
+    "a pipe": (make_pipe, "curves.png: is not a file"),
     "huge": (grow, "metrics.csv: has more than 8,000,000 bytes"),
-    "half a picture": (half_picture, "curves.png: is no whole PNG"),
-    "no picture": (lead_astray, "curves.png: is no whole PNG"),
+    "half a picture": (half_picture, "curves.png: is not a whole PNG"),
+    "no picture": (lead_astray, "curves.png: is not a whole PNG"),
     "a lost picture": (lost_picture, "lost.png: is not there"),
 }
 

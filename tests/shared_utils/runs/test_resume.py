@@ -120,7 +120,7 @@ def test_other_arguments_or_data_are_named_and_change_nothing(tmp_path):
         assert not refused._lock.is_locked
     assert {p: p.read_bytes() for p in (tmp_path / "run").iterdir()} == before
     with folder(tmp_path, no_show=True, checkpoint_minutes=1, data_dir="elsewhere") as run:
-        assert "going on" in run.opening
+        assert "continuing" in run.opening
 
 
 def test_what_a_killed_writer_left_is_removed(tmp_path):
@@ -136,7 +136,7 @@ def test_a_damaged_config_is_told(content, tmp_path):
     (tmp_path / "run").mkdir()
     content = content.encode(errors="surrogateescape")
     (tmp_path / "run" / "config.json").write_bytes(content)
-    with pytest.raises(UserError, match="is damaged: start anew without --resume"):
+    with pytest.raises(UserError, match="is damaged: start again without --resume"):
         folder(tmp_path).__enter__()
     assert (tmp_path / "run" / "config.json").read_bytes() == content
 
@@ -159,8 +159,8 @@ def test_two_runs_in_one_folder_do_not_meet_and_a_dead_one_bars_nobody(tmp_path)
 
 def test_the_exit_status_says_which_signal_came(capsys):
     for error, status in (
-        (Interrupted(signal.SIGINT, "to go on: x --resume"), 130),
-        (Interrupted(signal.SIGTERM, "to go on: x --resume"), 143),
+        (Interrupted(signal.SIGINT, "to continue: x --resume"), 130),
+        (Interrupted(signal.SIGTERM, "to continue: x --resume"), 143),
     ):
 
         def main(error=error):
@@ -169,7 +169,7 @@ def test_the_exit_status_says_which_signal_came(capsys):
         with pytest.raises(SystemExit) as end:
             cli.start(main)
         assert end.value.code == status
-        assert capsys.readouterr().err.strip() == "interrupted; to go on: x --resume"
+        assert capsys.readouterr().err.strip() == "interrupted; to continue: x --resume"
 
 
 def test_nothing_to_do_is_no_failure(capsys):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from shared_utils.datasets.names import printable
 from shared_utils.errors import NothingToDo, UserError
 from shared_utils.runs.folder import RunFolder
 from shared_utils.runs.interrupts import Interrupted, obey_sigterm
@@ -21,13 +22,14 @@ DIGIT_DATASETS = {
     "auto": "MNIST where it is on disk or can be downloaded, else digits",
     "mnist": "70,000 digits, 28x28",
     "digits": "scikit-learn's 1,797 small digits, offline",
+    "idx": "your own four IDX files, named as MNIST's are, in <data-dir>",
 }
 
 # The choices of --dataset in the section that learns colour images.
 IMAGE_DATASETS = {
     "auto": "CIFAR-10 where it is on disk or can be downloaded, else photo-digits",
     "cifar10": "60,000 photographs, 32x32, 10 classes",
-    "folder": "your own images, <data-dir>/{train,test}/<class>/* or <data-dir>/<class>/*",
+    "folder": "your own images, <data-dir>/{train,val,test}/<class>/* or <data-dir>/<class>/*",
     "photo-digits": "1,797 digits blended with photographs, 32x32, offline",
 }
 
@@ -95,7 +97,10 @@ def momentum_number(text: str) -> float:
 
 def folder_path(text: str) -> Path:
     """Read a path; `~` is the user's home, also where no shell has replaced it (argparse type)."""
-    return Path(text).expanduser()
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:  # ~name, and no user is called so
+        raise argparse.ArgumentTypeError(f"{text} names no user's home") from error
 
 
 # The flags that scripts share, each described once, here.
@@ -117,6 +122,7 @@ _FLAGS = {
 _SWITCHES = {
     "--quick": "a small run with every output, in under a minute",
     "--no-show": "save figures, open no windows",
+    "--skip-damaged": "leave out images that cannot be read; config.json of the run names them",
     "--resume": "continue where the run of the same arguments was stopped",
 }
 
@@ -133,8 +139,8 @@ def add_shared_flags(
     `--seed`, `--runs-dir`, `--quick` and `--no-show` are always there; any other of `_FLAGS` is
     added when its default is given (`epochs=20`). A default of None needs the words that `--help`
     says instead: pass a pair, `lr=(None, "0.1 for relu, 0.3 for sigmoid")`. `datasets` holds the
-    choices of `--dataset` and what each means; `--data-dir` comes with it. `resumable` adds
-    `--resume`.
+    choices of `--dataset` and what each means; `--data-dir` comes with it, and where "folder" is
+    one of them, `--skip-damaged`. `resumable` adds `--resume`.
     """
     for name, default in {**defaults, "seed": 0, "runs_dir": runs_dir}.items():
         kind, words = _FLAGS[name]
@@ -146,15 +152,19 @@ def add_shared_flags(
             add_data_dir_flag(parser)
         flag = "--" + name.replace("_", "-")
         parser.add_argument(flag, help=f"{words} (default: {shown})", **options)
+    optional = {
+        "--resume": resumable,
+        "--skip-damaged": "dataset" in defaults and "folder" in datasets,
+    }
     for flag, words in _SWITCHES.items():
-        if flag != "--resume" or resumable:
+        if optional.get(flag, True):
             parser.add_argument(flag, action="store_true", help=f"{words} (default: off)")
 
 
 def add_data_dir_flag(parser: argparse.ArgumentParser) -> None:
     """Add `--data-dir`; the variable DL_DATA_DIR names another default."""
     kind, words = _FLAGS["data_dir"]
-    default = folder_path(os.environ.get("DL_DATA_DIR", str(ROOT / "data")))
+    default = os.environ.get("DL_DATA_DIR") or str(ROOT / "data")
     parser.add_argument(
         "--data-dir", type=kind, default=default, help=f"{words} (default: %(default)s)"
     )
@@ -175,12 +185,18 @@ def parse_args(
 def open_run(
     args: argparse.Namespace, name: str, data: dict, states: Format = PICKLE
 ) -> Iterator[RunFolder]:
-    """Open the run folder `name` in `--runs-dir`; say what was done about the data and the folder.
+    """Open the run folder `name` in `--runs-dir`; say which data was found, and what is amiss.
 
-    `data` is what `config.json` says of the data; its "notice" is one line for the user, or "".
+    `data` is what `config.json` says of the data: its "notice" is one line for the user, or "", and
+    the lines of "found" are printed always.
     """
+    from shared_utils.plotting import choose_backend
+
     if data.get("notice"):
-        print(f"\n*** {data['notice']} ***\n")
+        print(f"\n*** {printable(data['notice'])} ***\n")
+    for line in [*data.get("found", []), choose_backend()]:
+        if line:
+            print(line)
     with RunFolder(args.runs_dir / name, vars(args), data, states) as run:
         if run.opening:
             print(run.opening)
@@ -194,6 +210,8 @@ def start(main: Callable[[], object]) -> None:
     Any other exception is a bug of ours and keeps its traceback.
     """
     obey_sigterm()
+    for stream in (sys.stdout, sys.stderr):  # a name may be in a script that the console has not
+        stream.reconfigure(errors="backslashreplace")
     try:
         main()
     except NothingToDo as done:
@@ -217,5 +235,5 @@ def start(main: Callable[[], object]) -> None:
 
 
 def _exit(status: int, line: str) -> None:
-    print(f"\n{line}", file=sys.stderr)
+    print(f"\n{printable(line)}", file=sys.stderr)
     sys.exit(status)

@@ -3,6 +3,10 @@
 Matplotlib takes a second to import, so it is imported where the first figure is made.
 """
 
+import os
+import re
+import warnings
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 
@@ -28,11 +32,38 @@ _STYLE = {
     "lines.linewidth": 1.8,
     "lines.markersize": 5,
     "savefig.dpi": 110,
+    "text.usetex": False,
 }
+# What Matplotlib itself writes as formulas: the powers of ten at a logarithmic axis.
+_FORMULA = re.compile(r"\$\\mathdefault\{.*\}\$")
+
+
+@cache
+def choose_backend() -> str:
+    """Make sure that figures can be drawn, whatever MPLBACKEND says; return a line for the user.
+
+    A notebook names its own way of drawing to every script that it starts, which may not be
+    installed there. Then the figures are drawn with Agg, which needs nothing, and saved as always.
+    """
+    wished = os.environ.pop("MPLBACKEND", None)  # Matplotlib cannot be imported with a wrong one
+    if not wished:
+        return ""
+    try:
+        import matplotlib.pyplot as plt
+    finally:
+        os.environ["MPLBACKEND"] = wished
+    try:
+        plt.switch_backend(wished)
+    except Exception as error:  # a backend is any module, and may fail in any way
+        plt.switch_backend("Agg")
+        reason = str(error).splitlines()[0]
+        return f"figures are saved and not shown: MPLBACKEND={wished} cannot be used ({reason})"
+    return ""
 
 
 def new_figure(rows: int = 1, cols: int = 1, size: tuple[float, float] = (7, 4.5), **options):
     """Return a figure of `size` inches and its axes, as `matplotlib.pyplot.subplots` does."""
+    choose_backend()
     import matplotlib.pyplot as plt
     from cycler import cycler
 
@@ -44,17 +75,32 @@ def new_figure(rows: int = 1, cols: int = 1, size: tuple[float, float] = (7, 4.5
 def save_figure(fig, path: Path) -> None:
     """Save `fig` as a PNG, whole or not at all, without the date: equal figures, equal bytes.
 
-    One that would take more than MAX_BYTES is stored with 256 colours, in about a third.
+    One that would take more than MAX_BYTES is stored with 256 colours, in about a third. All text
+    is drawn as it is: a class may be called $100.
     """
     from PIL import Image
 
+    _take_literally(fig)
     buffer = BytesIO()
-    fig.savefig(buffer, format="png", metadata={"Software": None})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # it is drawn as a box
+        fig.savefig(buffer, format="png", metadata={"Software": None})
     if buffer.tell() > MAX_BYTES:
         image = Image.open(buffer).convert("RGB").quantize(256)
         buffer = BytesIO()
         image.save(buffer, "png", optimize=True)
     write_atomically(path, buffer.getvalue())
+
+
+def _take_literally(fig) -> None:
+    """Let no text in a figure be read as a formula but those of logarithmic axes."""
+    from matplotlib.text import Text
+
+    for ax in fig.axes:
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.get_ticklabels(which="both")  # gives every tick its text
+    for text in fig.findobj(Text):
+        text.set_parse_math(bool(_FORMULA.fullmatch(text.get_text())))
 
 
 def show_figures(no_show: bool) -> None:

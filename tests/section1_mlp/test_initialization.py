@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from section1_mlp import initialization
+from section1_mlp.model import MLP
 from section1_mlp.study.signals import SAMPLES, SCHEMES, Sizes, conclude, signal_and_gradient
 from tests.section1_mlp.helpers import TORCH
 
@@ -46,6 +47,18 @@ def test_layers_multiply_the_gradient_by_what_is_derived(activation, scheme, fac
     assert np.median(sizes.gradient_factor) == pytest.approx(factor**3, rel=0.15)
     if activation != "relu":  # a part of whose signal becomes the same for all inputs
         assert np.median(sizes.signal_factor[-1]) == pytest.approx(factor**3, rel=0.15)
+
+
+def test_he_keeps_the_mean_square_of_relu_while_its_deviation_over_inputs_falls():
+    squares, variances = [], []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        model = MLP([128] * 12, "relu", rng=rng, dtype=np.float64)
+        _, first, *_, last = model.hidden(rng.normal(size=(50, 128)))
+        squares.append(np.mean(last**2) / np.mean(first**2))
+        variances.append(last.var(axis=0).mean() / first.var(axis=0).mean())
+    assert np.mean(squares) == pytest.approx(1, abs=0.4)
+    assert np.mean(variances) < 0.35
 
 
 def test_factors_go_up_for_the_signal_and_down_for_the_gradient():

@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,14 +21,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any d
 from section3_cnn.losses import SoftmaxCrossEntropy
 from section3_cnn.model import CLASSES, IMAGE_SHAPE, Sequential, build_cnn
 from section3_cnn.optimizer import SGD
-from section3_cnn.speed.cost import matrix_product_peak, operations, take_turns, time_layers
-from section3_cnn.speed.data_parallel import PART, DataParallel
+from section3_cnn.speed import Workers
+from section3_cnn.speed.cost import operations, time_layers
 from section3_cnn.speed.naive import usual_cnn
-from section3_cnn.training import train_steps
+from section3_cnn.training import CHUNK, Settings, train_steps
 from shared_utils.cli import add_shared_flags, open_run, parse_args, positive_int, start
 from shared_utils.datasets.minibatches import minibatches
 from shared_utils.plotting import COLORS, MARKERS, new_figure, save_figure, show_figures
 from shared_utils.seed import stream
+from shared_utils.timing import matrix_product_peak, take_turns
 
 HERE = Path(__file__).resolve().parent
 QUICK = {"rounds": 3, "steps": 5, "samples": 3200}
@@ -35,6 +37,27 @@ BATCH_SIZES = (32, 64, 128, 256)
 EPOCH_BATCH = 64
 LR, MOMENTUM, WEIGHT_DECAY = 0.01, 0.9, 5e-4
 THEIRS = {"torch": "contiguous", "torch_channels_last": "channels last"}  # PyTorch's two formats
+
+Step = Callable[[np.ndarray, np.ndarray], float]  # takes images and labels, returns the loss
+
+
+@dataclass(frozen=True)
+class Race:
+    """How contenders are timed: rounds of turns, steps in each, cores of ours, the data's seed."""
+
+    rounds: int
+    steps: int
+    threads: int
+    seed: int
+
+    def run(self, steps: dict[str, Step], batch_size: int, dtype: str) -> dict[str, dict]:
+        """Return each contender's times, on ten batches of random images and labels."""
+        rng, shape = stream(self.seed, "data"), (batch_size, *IMAGE_SHAPE)
+        batches = [
+            (rng.random(shape).astype(dtype), rng.integers(0, CLASSES, batch_size))
+            for _ in range(10)
+        ]
+        return take_turns(steps, batches, self.rounds, self.steps)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -60,26 +83,25 @@ def main(argv: list[str] | None = None) -> dict:
     from threadpoolctl import threadpool_limits
 
     torch.set_num_threads(args.threads)
+    race = Race(args.rounds, args.steps, args.threads, args.seed)
     with open_run(args, "benchmark", {"name": "random numbers"}) as run:
         summary = {"torch": torch.__version__, "results": []}
         print("milliseconds a step; ratio: the faster of PyTorch's formats / ours")
-        print(f"{'dtype':<9}{'batch':>6}{'ours':>8}{'contiguous':>12}{'ch. last':>10}{'ratio':>7}")
+        print(
+            f"{'dtype':<9}{'batch':>6}{'ours':>8}{'contiguous':>12}{'ch. last':>10}"
+            f"  {'ratio (quartiles)':<19}{'of peak':>8}"
+        )
         for dtype in ("float32", "float64"):
             with threadpool_limits(args.threads, "blas"):
                 peak = matrix_product_peak(dtype)
-            with threadpool_limits(1, "blas"):  # a core for each of our workers
-                for batch_size in BATCH_SIZES:
-                    result = race_steps(dtype, batch_size, peak, args)
-                    summary["results"].append(result)
-                    print(
-                        f"{dtype:<9}{batch_size:>6}{result['ours_ms']:>8.2f}"
-                        f"{result['torch_ms']:>12.2f}{result['torch_channels_last_ms']:>10.2f}"
-                        f"{result['ratio']:>7.2f}  {result['share_of_peak']:.0%} of peak"
-                    )
+            for batch_size in BATCH_SIZES:
+                result = race_steps(race, dtype, batch_size, peak)
+                summary["results"].append(result)
+                print(line(result))
         with threadpool_limits(1, "blas"):
-            summary["layers_us"] = time_layers(PART, args.rounds * args.steps)
-            summary["naive"] = race_naive(args)
-            summary["epoch"] = race_epoch(args)
+            summary["layers_us"] = time_layers(CHUNK, args.rounds * args.steps)
+        summary["naive"] = race_naive(race)
+        summary["epoch"] = race_epoch(race, args.samples)
         print_rest(summary)
         run.write_json("summary.json", summary)
         save_figure(draw(summary["results"]), run.path / "steps.png")
@@ -88,19 +110,29 @@ def main(argv: list[str] | None = None) -> dict:
         return summary
 
 
-def our_step(network: DataParallel) -> Callable[[np.ndarray, np.ndarray], float]:
-    """Return a function that takes one training step on (x, y) and returns the loss."""
-    optimizer = SGD(MOMENTUM, WEIGHT_DECAY)
+def line(result: dict) -> str:
+    """Return the table's line for one dtype and batch size."""
+    ratio = "{:.2f} ({:.2f} - {:.2f})".format(result["ratio"], *result["ratio_quartiles"])
+    return (
+        f"{result['dtype']:<9}{result['batch']:>6}{result['ours_ms']:>8.2f}"
+        f"{result['torch_ms']:>12.2f}{result['torch_channels_last_ms']:>10.2f}"
+        f"  {ratio:<19}{result['fraction_of_peak']:>8.0%}"
+    )
+
+
+def our_step(model: Sequential, workers: Workers) -> Step:
+    """Return a function that takes one training step of ours."""
+    optimizer = SGD(LR, MOMENTUM, WEIGHT_DECAY)
 
     def step(x: np.ndarray, y: np.ndarray) -> float:
-        loss = network.learn(x, y)
-        optimizer.step(network.params, network.grads, LR)
+        loss = workers.learn(model, x, y)
+        optimizer.step(model.params, model.grads)
         return loss
 
     return step
 
 
-def torch_step(model: Sequential, memory_format: str) -> Callable[[np.ndarray, np.ndarray], float]:
+def torch_step(model: Sequential, memory_format: str) -> Step:
     """Return the same for PyTorch, from equal weights, with images in one of its formats."""
     import torch
     from torch import nn
@@ -129,76 +161,69 @@ def torch_step(model: Sequential, memory_format: str) -> Callable[[np.ndarray, n
     return step
 
 
-def some_batches(batch_size: int, dtype: str, args: argparse.Namespace) -> list[tuple]:
-    """Return ten batches of random images and labels."""
-    rng = stream(args.seed, "data")
-    shape = batch_size, *IMAGE_SHAPE
-    return [
-        (rng.random(shape).astype(dtype), rng.integers(0, CLASSES, shape[0])) for _ in range(10)
-    ]
+def race_steps(race: Race, dtype: str, batch_size: int, peak: float) -> dict:
+    """Time the three in turn; return medians and quartiles, of the times and of their ratio.
 
-
-def race_steps(dtype: str, batch_size: int, peak: float, args: argparse.Namespace) -> dict:
-    """Time the three in turn; return medians, their spread (quartiles) and the ratios."""
+    The ratio's range is a wide one: from their lower quartile over our upper one to the reverse.
+    """
     model = build_cnn(rng=np.random.default_rng(0), dtype=dtype)
-    steps = {name: torch_step(model, name) for name in THEIRS}
-    with DataParallel(model, args.threads, batch_size) as network:
-        steps["ours"] = our_step(network)
-        batches = some_batches(batch_size, dtype, args)
-        times = take_turns(steps, batches, args.rounds, args.steps)
+    steps = {name: torch_step(model, name) for name in THEIRS}  # torch first: it copies weights
+    with Workers(model, race.threads) as workers:
+        times = race.run(steps | {"ours": our_step(model, workers)}, batch_size, dtype)
     result = {"dtype": dtype, "batch": batch_size}
-    for name, (median, *quartiles) in times.items():
-        result[f"{name}_ms"], result[f"{name}_quartiles_ms"] = float(median), quartiles
-    ours = result["ours_ms"]
-    result["ratio"] = min(result[f"{name}_ms"] for name in THEIRS) / ours
-    result["ratio_contiguous"] = result["torch_ms"] / ours
-    result["share_of_peak"] = batch_size * operations() / (ours * 1e-3) / peak
-    return result
+    for name, taken in times.items():
+        result |= {f"{name}_ms": taken["median"], f"{name}_quartiles_ms": taken["quartiles"]}
+    ours, theirs = times["ours"], min((times[name] for name in THEIRS), key=lambda t: t["median"])
+    seconds = ours["median"] * 1e-3
+    return result | {
+        "ratio": theirs["median"] / ours["median"],
+        "ratio_quartiles": [theirs["quartiles"][i] / ours["quartiles"][1 - i] for i in (0, 1)],
+        "ratio_contiguous": result["torch_ms"] / ours["median"],
+        "fraction_of_peak": batch_size * operations() / seconds / peak,
+    }
 
 
-def race_naive(args: argparse.Namespace) -> dict:
+def race_naive(race: Race) -> dict:
     """Time our float32 step against the usual network's, at batch 64.
 
     In float32 too, and in float64, which is what NumPy computes in unless it is told otherwise.
     """
 
-    def usual_step(dtype: str) -> Callable[[np.ndarray, np.ndarray], float]:
+    def usual_step(dtype: str) -> Step:
         usual, loss = usual_cnn(rng=np.random.default_rng(0), dtype=dtype), SoftmaxCrossEntropy()
-        optimizer = SGD(MOMENTUM, WEIGHT_DECAY)
+        optimizer = SGD(LR, MOMENTUM, WEIGHT_DECAY)
 
         def step(x: np.ndarray, y: np.ndarray) -> float:
             value = loss.forward(usual.forward(x), y)
             usual.backward(loss.backward())
-            optimizer.step(usual.params, usual.grads, LR)
+            optimizer.step(usual.params, usual.grads)
             return value
 
         return step
 
     steps = {f"naive_{dtype}": usual_step(dtype) for dtype in ("float32", "float64")}
     model = build_cnn(rng=np.random.default_rng(0))
-    with DataParallel(model, args.threads, EPOCH_BATCH) as network:
-        steps["ours"] = our_step(network)
-        batches = some_batches(EPOCH_BATCH, "float32", args)
-        times = take_turns(steps, batches, args.rounds, args.steps)
-    medians = {f"{name}_ms": float(median) for name, (median, *_) in times.items()}
+    with Workers(model, race.threads) as workers:
+        times = race.run(steps | {"ours": our_step(model, workers)}, EPOCH_BATCH, "float32")
+    medians = {f"{name}_ms": taken["median"] for name, taken in times.items()}
     for dtype in ("float32", "float64"):
         medians[f"ratio_{dtype}"] = medians[f"naive_{dtype}_ms"] / medians["ours_ms"]
     return {"batch": EPOCH_BATCH, **medians}
 
 
-def race_epoch(args: argparse.Namespace) -> dict:
+def race_epoch(race: Race, samples: int) -> dict:
     """Time a whole epoch, batches taken from the training set included; best of three each."""
-    rng = stream(args.seed, "data")
-    x = rng.random((args.samples, *IMAGE_SHAPE), np.float32)
-    y = rng.integers(0, CLASSES, args.samples)
-    model = build_cnn(rng=np.random.default_rng(0))
-    options = {"epochs": 1, "batch_size": EPOCH_BATCH, "lr": LR, "weight_decay": WEIGHT_DECAY}
+    rng = stream(race.seed, "data")
+    x, y = rng.random((samples, *IMAGE_SHAPE), np.float32), rng.integers(0, CLASSES, samples)
+    model, settings = build_cnn(rng=np.random.default_rng(0)), Settings(1, EPOCH_BATCH, LR)
+    optimizer = SGD(LR, MOMENTUM, WEIGHT_DECAY)
     theirs = {name: torch_step(model, name) for name in THEIRS}
     best = dict.fromkeys(("ours", *THEIRS), np.inf)
-    with DataParallel(model, args.threads, EPOCH_BATCH) as network:
+    with Workers(model, race.threads) as workers:
         for _ in range(3):
-            clock = time.perf_counter()
-            for _ in train_steps(network, x, y, rng=np.random.default_rng(0), **options):
+            shuffle, clock = np.random.default_rng(0), time.perf_counter()
+            options = {"shuffle": shuffle, "learn": workers.learn}
+            for _ in train_steps(model, optimizer, x, y, settings, **options):
                 pass
             best["ours"] = min(best["ours"], time.perf_counter() - clock)
             for name, step in theirs.items():
@@ -208,12 +233,12 @@ def race_epoch(args: argparse.Namespace) -> dict:
                 best[name] = min(best[name], time.perf_counter() - clock)
     seconds = {f"{name}_seconds": value for name, value in best.items()}
     ratio = min(best[name] for name in THEIRS) / best["ours"]
-    return {"samples": args.samples, "batch": EPOCH_BATCH, **seconds, "ratio": ratio}
+    return {"samples": samples, "batch": EPOCH_BATCH, **seconds, "ratio": ratio}
 
 
 def print_rest(summary: dict) -> None:
     """Print where the time goes, and the two other races."""
-    print(f"\none part of {PART} images, float32, microseconds forward and backward:")
+    print(f"\none chunk of {CHUNK} images, float32, microseconds forward and backward:")
     for name, both in summary["layers_us"].items():
         print(f"  {name:<9}{both['forward']:>6.0f}{both['backward']:>6.0f}")
     for dtype in ("float32", "float64"):
@@ -227,22 +252,29 @@ def print_rest(summary: dict) -> None:
 
 
 def draw(results: list[dict]):
-    """Draw how many times as fast as each of PyTorch's formats our step is, by batch size."""
+    """Draw how many times as fast as each of PyTorch's formats our step is, by batch size.
+
+    A bar reaches from their lower quartile over our upper one to the reverse.
+    """
     fig, ax = new_figure()
     lines = [(dtype, name) for dtype in ("float32", "float64") for name in THEIRS]
-    for (dtype, name), color, marker in zip(lines, COLORS, MARKERS, strict=False):
-        points = [
-            (r["batch"], r[f"{name}_ms"] / r["ours_ms"]) for r in results if r["dtype"] == dtype
-        ]
-        label = f"{dtype}, {THEIRS[name]}"
-        ax.plot(*zip(*points, strict=True), color=color, marker=marker, label=label)
+    for number, (dtype, name) in enumerate(lines):
+        rows = [row for row in results if row["dtype"] == dtype]
+        ratios = np.array([row[f"{name}_ms"] / row["ours_ms"] for row in rows])
+        theirs, ours = (
+            np.array([row[f"{which}_quartiles_ms"] for row in rows]).T for which in (name, "ours")
+        )
+        bars = np.maximum([ratios - theirs[0] / ours[1], theirs[1] / ours[0] - ratios], 0)
+        batches = [row["batch"] * 1.03 ** (number - 1.5) for row in rows]  # beside each other
+        look = {"color": COLORS[number], "marker": MARKERS[number], "capsize": 3}
+        ax.errorbar(batches, ratios, bars, label=f"{dtype}, {THEIRS[name]}", **look)
     ax.axhline(1, color="black", lw=1, ls="--", label="as fast as PyTorch")
     ax.set(
         xscale="log", xlabel="batch size (images)", ylabel="PyTorch's time / ours", ylim=(0, None)
     )
     ax.set_xticks(BATCH_SIZES, BATCH_SIZES)
     ax.xaxis.minorticks_off()
-    ax.set_title("One training step of the small CNN, random images")
+    ax.set_title("One training step of the small CNN, random images; bars: quartiles")
     ax.legend()
     return fig
 

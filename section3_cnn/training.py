@@ -30,6 +30,9 @@ from shared_utils.seed import stream
 
 CHUNK = 32  # images, at most
 
+Learn = Callable[[Sequential, np.ndarray, np.ndarray], float]  # as `learn`
+Predict = Callable[[Sequential, np.ndarray], np.ndarray]  # as `predict`
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -92,7 +95,7 @@ def train_steps(
     *,
     shuffle: np.random.Generator,
     draws: np.random.Generator | None = None,
-    learn: Callable[[Sequential, np.ndarray, np.ndarray], float] = learn,
+    learn: Learn = learn,
     first_step: int = 0,
 ) -> Iterator[float]:
     """Train on x, y, from step `first_step` on; after every step, yield its loss (before the step).
@@ -127,7 +130,7 @@ def evaluate(
     model: Sequential,
     x: np.ndarray,
     y: np.ndarray,
-    predict: Callable[[Sequential, np.ndarray], np.ndarray] = predict,
+    predict: Predict = predict,
 ) -> tuple[float, float]:
     """Return the mean cross-entropy and the accuracy over all images."""
     logits = predict(model, x)
@@ -141,8 +144,8 @@ def fit(
     settings: Settings,
     *,
     seed: int,
-    learn: Callable[[Sequential, np.ndarray, np.ndarray], float] = learn,
-    predict: Callable[[Sequential, np.ndarray], np.ndarray] = predict,
+    learn: Learn = learn,
+    predict: Predict = predict,
     run: TrainingRun = NO_RUN,
 ) -> History:
     """Train `model`, measure it after every epoch, leave it with the weights of its best epoch.
@@ -166,9 +169,8 @@ def fit(
     for step in run.watch(training, steps):
         if step.ends_epoch:
             row = {"epoch": step.epoch}
-            for split in ("train", "val"):
-                images, labels = getattr(data, f"x_{split}"), getattr(data, f"y_{split}")
-                row[f"{split}_loss"], row[f"{split}_acc"] = evaluate(model, images, labels, predict)
+            row["train_loss"], row["train_acc"] = evaluate(model, x, y, predict)
+            row["val_loss"], row["val_acc"] = evaluate(model, data.x_val, data.y_val, predict)
             if not math.isfinite(row["val_loss"]):
                 loss = row["val_loss"]
                 raise FloatingPointError(f"epoch {step.epoch}: the validation loss became {loss}")

@@ -8,12 +8,12 @@ and courses write convolution so, and pooling too, as a window like any other.
 
 import numpy as np
 
-from section3_cnn.layers import Conv2D, Flatten, Linear, MaxPool2D, ReLU
+from section3_cnn.layers import Flatten, Linear, MaxPool2D, ReLU, TextbookConv2D
 from section3_cnn.layers.base import places
 from section3_cnn.model import CLASSES, Sequential
 
 
-def windows(layer: Conv2D | MaxPool2D, shape: tuple[int, ...]) -> tuple:
+def windows(layer: TextbookConv2D | MaxPool2D, shape: tuple[int, ...]) -> tuple:
     """Return the index that picks all windows of images (N, C, H, W): (N, C, kh kw, places).
 
     Of an array that is already padded.
@@ -25,21 +25,21 @@ def windows(layer: Conv2D | MaxPool2D, shape: tuple[int, ...]) -> tuple:
     return slice(None), slice(None), i + sh * row, j + sw * column
 
 
-class NaiveConv2D(Conv2D):
+class NaiveConv2D(TextbookConv2D):
     """`Conv2D` with the same parameters, shapes and results, without any care for memory."""
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Return y (N, out_channels, height, width)."""
         ph, pw = self.padding
+        x = self._enter(x)
         padded = np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)))
-        self._in_shape, self._padded_shape = x.shape, padded.shape
+        self._padded_shape = padded.shape
         self._picked = windows(self, padded.shape)
         picked = padded[self._picked]
         self._picked_shape = picked.shape
         self._cols = picked.transpose(1, 2, 3, 0).reshape(self._W_rows().shape[1], -1)
         y = self._W_rows() @ self._cols + self.params["b"][:, None]  # (O, places N)
-        height, width = places(padded.shape, self.kernel_size, self.stride)
-        return y.reshape(self.out_channels, height, width, len(x)).transpose(3, 0, 1, 2)
+        return y.reshape(self.out_channels, *self._out_shape[2:], len(x)).transpose(3, 0, 1, 2)
 
     def backward(self, grad_out: np.ndarray) -> np.ndarray:
         """Overwrite `grads`; return dLoss/dx (N, C, H, W), also where nobody reads it."""

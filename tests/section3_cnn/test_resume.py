@@ -1,4 +1,4 @@
-"""Section 3's trainings, stopped in every way, end with the bytes of one that never was."""
+"""Section 3's trainings, stopped in every way, end byte-identical to an uninterrupted run."""
 
 import errno
 import itertools
@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from section3_cnn import fit, plots, pooling_comparison, train_mnist_numpy
+from section3_cnn import pooling_comparison, receptive_field, train_mnist_numpy
 from shared_utils.cli import start
 from shared_utils.errors import UserError
 from shared_utils.runs.checkpoints import save_checkpoint
@@ -22,8 +22,14 @@ EVERY_STEP = ["--checkpoint-minutes", "1e-9"]
 @pytest.fixture(scope="module", autouse=True)
 def no_figures():
     with pytest.MonkeyPatch.context() as patch:
-        for figure in ("draw_curves", "draw_comparison", "draw_shifts"):
-            patch.setattr(plots, figure, lambda *args, **options: None)
+        for script, figure in (
+            (train_mnist_numpy, "draw_curves"),
+            (pooling_comparison, "draw_curves"),
+            (pooling_comparison, "draw_shifts"),
+            (receptive_field, "draw_theoretical"),
+            (receptive_field, "draw_effective"),
+        ):
+            patch.setattr(script, figure, lambda *args, **options: None)
         yield
 
 
@@ -45,36 +51,46 @@ def whole(tmp_path_factory):
 def test_an_interrupted_run_resumes_to_the_same_bytes(stops, whole, tmp_path, monkeypatch):
     argv = [*DEEP, "--threads", "2", "--runs-dir", str(tmp_path)]
     for step, number in stops:
-        stop(monkeypatch, train_mnist_numpy.main, fit, argv, step, number)
+        stop(monkeypatch, train_mnist_numpy.main, argv, step, number)
     train_mnist_numpy.main([*argv, "--resume"])
     assert outcome(tmp_path / "mnist_numpy") == whole
 
 
 @pytest.mark.parametrize(("where", "count"), [("rename", 9)])
 def test_a_killed_run_resumes_to_the_same_bytes(where, count, whole, tmp_path):
-    argv = [*DEEP, *EVERY_STEP, "--runs-dir", str(tmp_path)]
-    kill("section3_cnn.train_mnist_numpy", "section3_cnn.fit", where, count, argv)
+    argv = [*DEEP, *EVERY_STEP, "--threads", "1", "--runs-dir", str(tmp_path)]
+    kill("section3_cnn.train_mnist_numpy", where, count, argv)
     train_mnist_numpy.main([*argv, "--resume"])
     assert outcome(tmp_path / "mnist_numpy") == whole
 
 
-def test_the_comparison_of_poolings_resumes_arm_by_arm(tmp_path, monkeypatch):
+def test_the_comparison_of_pools_resumes_network_by_network(tmp_path, monkeypatch):
     argv = [*ARGS, "--seeds", "1", "--threads", "1", "--runs-dir"]
     pooling_comparison.main([*argv, str(tmp_path / "whole")])
     stopped = [*argv, str(tmp_path / "stopped")]
-    stop(monkeypatch, pooling_comparison.main, fit, stopped, 11, signal.SIGINT)
-    stop(monkeypatch, pooling_comparison.main, fit, stopped, 5, signal.SIGTERM)  # the last step
+    stop(monkeypatch, pooling_comparison.main, stopped, 11, signal.SIGINT)
+    stop(monkeypatch, pooling_comparison.main, stopped, 5, signal.SIGTERM)  # the last step
     pooling_comparison.main([*stopped, "--resume"])
     results = [outcome(tmp_path / name / "pooling_compare") for name in ("whole", "stopped")]
     assert results[0] == results[1]
 
 
+def test_receptive_fields_resume_with_the_fields_before_training(tmp_path, monkeypatch):
+    argv = [*ARGS, "--seeds", "1", "--images", "20", "--runs-dir"]
+    receptive_field.main([*argv, str(tmp_path / "whole")])
+    stopped = [*argv, str(tmp_path / "stopped")]
+    stop(monkeypatch, receptive_field.main, stopped, 5, signal.SIGINT)
+    receptive_field.main([*stopped, "--resume"])
+    results = [outcome(tmp_path / name / "receptive_field") for name in ("whole", "stopped")]
+    assert results[0] == results[1]
+
+
 def test_a_foreign_state_is_refused(tmp_path, monkeypatch):
     argv = [*DEEP, "--threads", "1", "--runs-dir", str(tmp_path)]
-    stop(monkeypatch, train_mnist_numpy.main, fit, argv, 1, signal.SIGINT)
+    stop(monkeypatch, train_mnist_numpy.main, argv, 1, signal.SIGINT)
     for state in ({}, None, {"step": 1, "arrays": {}}):
         save_checkpoint(
-            tmp_path / "mnist_numpy" / "last.pkl", {"arm": "deep-seed0", "state": state}
+            tmp_path / "mnist_numpy" / "last.pkl", {"name": "deep-seed0", "state": state}
         )
         with pytest.raises(UserError, match="does not hold the state of deep-seed0"):
             train_mnist_numpy.main([*argv, "--resume"])

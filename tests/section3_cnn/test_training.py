@@ -9,7 +9,7 @@ from section3_cnn.layers import BatchNorm2D, Dropout
 from section3_cnn.losses import SoftmaxCrossEntropy
 from section3_cnn.model import build_cnn
 from section3_cnn.optimizer import SCHEDULES, SGD, learning_rate
-from section3_cnn.training import evaluate, predict, steps_per_epoch, train_steps
+from section3_cnn.training import Settings, evaluate, predict, steps_per_epoch, train_steps
 from shared_utils.datasets.minibatches import minibatches
 from tests.section3_cnn.helpers import TorchSmall, copy_weights, ours_from
 
@@ -22,6 +22,11 @@ def some_images(n, seed=0):
     for image, label in zip(x, y, strict=True):
         image[0, 2 * label + 4 : 2 * label + 6] += 0.7
     return x, y
+
+
+def steps(model, x, y, settings, shuffle):
+    optimizer = SGD(settings.lr, settings.momentum, settings.weight_decay)
+    return train_steps(model, optimizer, x, y, settings, shuffle=shuffle)
 
 
 @pytest.mark.parametrize("pool", ["max", "avg"])
@@ -45,19 +50,8 @@ def test_one_epoch_follows_pytorchs_step_by_step(pool, dtype, tolerance):
         optimizer.step()
         expected.append(loss.item())
 
-    losses = list(
-        train_steps(
-            model,
-            x,
-            y,
-            epochs=1,
-            batch_size=32,
-            lr=0.01,
-            schedule="onecycle",
-            rng=np.random.default_rng(2),
-            **options,
-        )
-    )
+    settings = Settings(1, 32, 0.01, "onecycle", **options)
+    losses = list(steps(model, x, y, settings, np.random.default_rng(2)))
     assert len(losses) == len(batches) == steps_per_epoch(500, 32)
     np.testing.assert_allclose(losses, expected, rtol=tolerance, atol=tolerance)
     assert losses[-1] < losses[0]
@@ -155,7 +149,7 @@ def test_sgd_is_pytorchs(momentum, weight_decay):
     rng = np.random.default_rng(0)
     params = {"a": rng.standard_normal((3, 4)), "b": rng.standard_normal(5)}
     twins = {key: torch.tensor(value.copy()) for key, value in params.items()}
-    optimizer = SGD(momentum, weight_decay)
+    optimizer = SGD(0.1, momentum, weight_decay)
     reference = torch.optim.SGD(
         twins.values(), lr=0.1, momentum=momentum, weight_decay=weight_decay
     )
@@ -163,7 +157,7 @@ def test_sgd_is_pytorchs(momentum, weight_decay):
         grads = {key: rng.standard_normal(value.shape) for key, value in params.items()}
         for key, twin in twins.items():
             twin.grad = torch.tensor(grads[key])
-        optimizer.step(params, grads, 0.1)
+        optimizer.step(params, grads)
         reference.step()
     for key, twin in twins.items():
         np.testing.assert_allclose(params[key], twin.numpy(), rtol=1e-13)
@@ -192,7 +186,7 @@ def test_equal_seeds_give_equal_bytes_and_others_do_not():
     def trained(seed):
         rng = np.random.default_rng(seed)
         model = build_cnn("deep", rng=rng)
-        list(train_steps(model, x, y, epochs=1, batch_size=50, lr=0.01, rng=rng))
+        list(steps(model, x, y, Settings(1, 50), rng))
         return b"".join(param.tobytes() for param in model.params.values())
 
     assert trained(0) == trained(0)
@@ -202,9 +196,9 @@ def test_equal_seeds_give_equal_bytes_and_others_do_not():
 def test_a_network_that_diverges_is_stopped():
     x, y = some_images(64)
     model = build_cnn(rng=np.random.default_rng(0))
-    steps = train_steps(model, x, y, epochs=20, batch_size=8, lr=1e20, rng=np.random.default_rng(0))
-    with np.errstate(all="ignore"), pytest.raises(FloatingPointError, match="step"):
-        list(steps)
+    diverging = steps(model, x, y, Settings(20, 8, lr=1e20), np.random.default_rng(0))
+    with np.errstate(all="ignore"), pytest.raises(FloatingPointError, match="epoch 1: the loss"):
+        list(diverging)
 
 
 def test_evaluation_counts_every_image_once():
@@ -227,7 +221,7 @@ def test_evaluation_is_in_use_and_steps_are_in_training():
     for key, array in before.items():
         np.testing.assert_array_equal(model.state[key], array)
     rng = np.random.default_rng(0)
-    list(train_steps(model, x, y, epochs=1, batch_size=10, lr=0.01, rng=rng))
+    list(steps(model, x, y, Settings(1, 10), rng))
     assert all(layer.training for layer in model.layers)
     for key, array in before.items():
         assert not np.array_equal(model.state[key], array)

@@ -1,16 +1,16 @@
 import numpy as np
 import pytest
 
-from section3_cnn.fields import (
+from section3_cnn.layers import AvgPool2D, BatchNorm2D, Conv2D, MaxPool2D, ReLU
+from section3_cnn.model import Sequential, build_cnn
+from section3_cnn.study.fields import (
     Field,
     effective_field,
     effective_side,
     receptive_fields,
     unit_gradients,
 )
-from section3_cnn.inspection import saliency, strongest_patches
-from section3_cnn.layers import AvgPool2D, BatchNorm2D, Conv2D, MaxPool2D, ReLU
-from section3_cnn.model import Sequential, build_cnn
+from section3_cnn.study.inspection import saliency, strongest_patches
 
 
 def open_network(layers, rng):

@@ -1,7 +1,10 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+import section3_cnn
 from section3_cnn.layers import (
     AvgPool2D,
     BatchNorm2D,
@@ -11,8 +14,10 @@ from section3_cnn.layers import (
     Linear,
     MaxPool2D,
     ReLU,
+    TextbookConv2D,
 )
-from tests.section3_cnn.helpers import assert_like_torch, images, naive_conv
+from section3_cnn.layers.textbook import col2im, convolve, im2col
+from tests.section3_cnn.helpers import assert_like_torch, images
 
 LAYOUTS = ("plain", "strided", "moved", "flipped", "ties")
 DRAWS = 250
@@ -37,13 +42,43 @@ def test_convolution_is_pytorchs(seed):
     assert_like_torch(layer, x, rng)
 
 
+@pytest.mark.parametrize("seed", range(50))
+def test_the_textbooks_convolution_is_pytorchs(seed):
+    rng, x, out_channels, *window = draw_geometry(seed)
+    layer = TextbookConv2D(x.shape[1], out_channels, *window, rng=rng, dtype=np.float64)
+    layer.params["b"][:] = rng.standard_normal(out_channels)
+    assert_like_torch(layer, x, rng)
+
+
 @pytest.mark.parametrize("seed", range(30))
-def test_convolution_is_its_definition_in_seven_loops(seed):
+def test_the_definition_in_seven_loops_is_pytorchs_and_ours(seed):
     rng, x, out_channels, kernel, stride, padding = draw_geometry(seed)
     layer = Conv2D(x.shape[1], out_channels, kernel, stride, padding, rng=rng, dtype=np.float64)
     layer.params["b"][:] = rng.standard_normal(out_channels)
-    expected = naive_conv(x, *layer.params.values(), stride, padding)
-    np.testing.assert_allclose(layer.forward(x), expected, rtol=1e-10, atol=1e-10)
+    y = convolve(x, *layer.params.values(), stride, padding)
+    tensors = (torch.from_numpy(array.copy()) for array in (x, *layer.params.values()))
+    expected = torch.nn.functional.conv2d(*tensors, stride, padding)
+    np.testing.assert_allclose(y, expected, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(layer.forward(x), y, rtol=1e-10, atol=1e-10)
+
+
+def test_windows_become_columns_as_the_page_shows():
+    x = np.array([*"abcdefghijkl"]).view(np.int32).reshape(1, 1, 3, 4)
+    cols = im2col(x, (2, 2), (1, 1), (0, 0))
+    rows = ["".join(map(chr, row)) for row in cols]
+    assert rows == ["abcefg", "bcdfgh", "efgijk", "fghjkl"]
+    page = (Path(section3_cnn.__file__).parent / "README.md").read_text()
+    assert all(" ".join(row) in page for row in rows)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_col2im_is_the_transpose_of_im2col(seed):
+    rng, x, _, *window = draw_geometry(seed)
+    cols = im2col(x, *window)
+    other = rng.standard_normal(cols.shape)
+    back = col2im(other, x.shape, *window)
+    assert back.shape == x.shape
+    assert np.vdot(cols, other) == pytest.approx(np.vdot(x, back), rel=1e-9, abs=1e-9)
 
 
 @pytest.mark.parametrize("pool", [MaxPool2D, AvgPool2D])

@@ -47,10 +47,15 @@ class Pipeline:
         return x.contiguous(memory_format=torch.channels_last), labels
 
 
-def crop(x: Tensor, y: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Shift each image by up to 1/16 of its side, black filling the gap: a crop of the padded."""
+def crop(
+    x: Tensor, y: Tensor, generator: torch.Generator, pad: float = 1 / 16
+) -> tuple[Tensor, Tensor]:
+    """Shift each image by up to `pad` of its side, black filling the gap: a crop of the padded.
+
+    He et al. (2015) pad 32 pixels by 4: `pad` is 1/8 there.
+    """
     n, _, height, width = x.shape
-    reach = max(1, height // 16)
+    reach = max(1, int(pad * height))
     padded = F.pad(x, (reach,) * 4)
     shifts = torch.randint(2 * reach + 1, (2, n, 1), generator=generator)
     rows = (torch.arange(height) + shifts[0]).to(x.device)
@@ -109,8 +114,8 @@ def erase(x: Tensor, y: Tensor, generator: torch.Generator) -> tuple[Tensor, Ten
 def mixup(classes: int, alpha: float = 0.2) -> Augmentation:
     """Return mixup: x = w x_i + (1 - w) x_j, and the labels alike, with w from Beta(alpha, alpha).
 
-    Every pair draws its own w; labels (N,) become shares (N, classes). Source: Zhang et al. (2018),
-    "mixup: beyond empirical risk minimization", equation 1.
+    Every pair draws its own w; labels (N,) become soft labels (N, classes). Source: Zhang et al.
+    (2018), "mixup: beyond empirical risk minimization", equation 1.
     """
 
     def mix(x: Tensor, y: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -118,10 +123,10 @@ def mixup(classes: int, alpha: float = 0.2) -> Augmentation:
         rng = np.random.default_rng(torch.randint(2**62, (), generator=generator).item())
         w = torch.from_numpy(rng.beta(alpha, alpha, len(x))).float().to(x.device)
         other = torch.randperm(len(x), generator=generator).to(x.device)
-        shares = F.one_hot(y, classes).float()
-        mixed_shares = w[:, None] * shares + (1 - w[:, None]) * shares[other]
+        onehot = F.one_hot(y, classes).float()
+        soft = w[:, None] * onehot + (1 - w[:, None]) * onehot[other]
         w = w[:, None, None, None]
-        return w * x + (1 - w) * x[other], mixed_shares
+        return w * x + (1 - w) * x[other], soft
 
     return mix
 
@@ -143,8 +148,9 @@ def _uniform(x: Tensor, low: float, high: float, generator: torch.Generator) -> 
     return (low + (high - low) * draws).to(x.device)
 
 
-def _coin(x: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    return _uniform(x, 0, 1, generator) < share
+def _coin(x: Tensor, p: float, generator: torch.Generator) -> Tensor:
+    """Return true with probability p for each image, (N, 1, 1, 1)."""
+    return _uniform(x, 0, 1, generator) < p
 
 
 def _gray(x: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Features to start from: ImageNet's, a file's, or those of a task that needs no labels.
 
-To tell by how many quarter turns an image was rotated, a network must know what its contents look
+To say by how many quarter turns an image was rotated, a network must know what its contents look
 like upright. The answer comes free with the turn, so the images need no labels, and what was
 learned serves other tasks.
 
@@ -16,34 +16,38 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from section4_transfer.engine import Fit
 from section4_transfer.models import resnet18
 from shared_utils.datasets.color_images import TorchData
 from shared_utils.datasets.download import DownloadError, check_answer
 from shared_utils.errors import UserError
+from shared_utils.runs import History
 
-_IMAGENET_STATISTICS = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+_IMAGENET_NORMALIZATION = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
 _WRAPPERS = ("state_dict", "model_state_dict", "model")  # keys of a training script's checkpoint
 # What DataParallel, torch.compile and training frameworks put before every name.
 _PREFIX = re.compile(r"^((module|_orig_mod|model|net)\.)+")
 
 
 @dataclass(frozen=True)
-class Start:
-    """The weights that the pretrained arms begin with."""
+class PretrainedWeights:
+    """The weights that the pretrained networks begin with."""
 
     origin: str  # "imagenet", "rotation" or a path
     state: dict[str, Tensor]
-    made_for: tuple[Tensor, Tensor] | None = None  # mean and deviation; None: the data's own
-    seconds: float = 0.0  # of pretraining, if it was done here
-    fit: Fit | None = None  # its course, if it was done here
+    normalization: tuple[Tensor, Tensor] | None = None  # mean and deviation; None: the data's own
+    history: History | None = None  # of the pretraining, if it was done here
 
-    def statistics(self, data: TorchData) -> tuple[Tensor, Tensor]:
+    @property
+    def seconds(self) -> float:
+        """The time of the pretraining, if it was done here."""
+        return self.history.seconds if self.history else 0.0
+
+    def normalization_for(self, data: TorchData) -> tuple[Tensor, Tensor]:
         """Return the mean and deviation to standardise images with, for these weights."""
-        return self.made_for or data.statistics()
+        return self.normalization or data.statistics()
 
 
-def find_start(weights: str) -> tuple[Start | None, str]:
+def load_pretrained(weights: str) -> tuple[PretrainedWeights | None, str]:
     """Return the weights that `--weights` names, None when they are to be made here, and a notice.
 
     Raises UserError when what was asked for cannot be had, or belongs to another network.
@@ -51,11 +55,11 @@ def find_start(weights: str) -> tuple[Start | None, str]:
     if weights == "rotation":
         return None, ""
     if weights not in ("auto", "imagenet"):
-        start = Start(weights, file_state(Path(weights)))
-        load_backbone(resnet18(2), start)  # fail now, not after an hour
-        return start, ""
+        pretrained = PretrainedWeights(weights, file_state(Path(weights)))
+        load_backbone(resnet18(2), pretrained)  # fail now, not after an hour
+        return pretrained, ""
     try:
-        return Start("imagenet", imagenet_state(), _IMAGENET_STATISTICS), ""
+        return PretrainedWeights("imagenet", imagenet_state(), _IMAGENET_NORMALIZATION), ""
     except DownloadError as error:
         tried = f"ImageNet's weights are not cached, and their download failed ({error})"
         if weights == "imagenet":
@@ -94,7 +98,7 @@ def file_state(path: Path) -> dict[str, Tensor]:
             f"--weights {path} cannot be read ({error.strerror}): give a state dict's path,"
             " or auto, imagenet or rotation"
         ) from error
-    except Exception as error:  # a file that is no pickle can raise nearly anything
+    except Exception as error:  # a file that is not a pickle can raise nearly anything
         raise UserError(
             f"{path} is not a file of weights alone: save one with"
             " torch.save(model.state_dict(), path)"
@@ -109,8 +113,8 @@ def file_state(path: Path) -> dict[str, Tensor]:
     return {_PREFIX.sub("", key): value for key, value in state.items()}
 
 
-def load_backbone(model: nn.Module, start: Start) -> None:
-    """Copy the weights of `start` into all of `model` but its head `fc`: every task has its own.
+def load_backbone(model: nn.Module, pretrained: PretrainedWeights) -> None:
+    """Copy the pretrained weights into all of `model` but its head `fc`: every task has its own.
 
     Batch norm's counters of batches came with PyTorch 0.4.1, and the published ImageNet file is
     older: absent ones are 0, as in PyTorch. They change nothing here, where momentum is fixed.
@@ -118,7 +122,7 @@ def load_backbone(model: nn.Module, start: Start) -> None:
     """
     own = model.state_dict()
     counters = {k: torch.zeros_like(v) for k, v in own.items() if k.endswith("num_batches_tracked")}
-    state = counters | start.state
+    state = counters | pretrained.state
     expected = {k: v.shape for k, v in own.items() if not k.startswith("fc.")}
     found = {k: v.shape for k, v in state.items() if not k.startswith("fc.")}
     wrong = [f"{key} is missing" for key in expected if key not in found]
@@ -131,8 +135,8 @@ def load_backbone(model: nn.Module, start: Start) -> None:
     if wrong:
         more = f", and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise UserError(
-            f"{start.origin} holds the weights of another network: {'; '.join(wrong[:3])}{more}:"
-            " give a state dict of torchvision's ResNet-18"
+            f"{pretrained.origin} holds the weights of another network:"
+            f" {'; '.join(wrong[:3])}{more}: give a state dict of torchvision's ResNet-18"
         )
     head = {k: v for k, v in own.items() if k.startswith("fc.")}
     model.load_state_dict({k: v for k, v in state.items() if k in expected} | head)

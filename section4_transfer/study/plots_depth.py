@@ -4,39 +4,29 @@ from pathlib import Path
 
 import numpy as np
 
-from section4_transfer.results import Outcome, describe_arm
-from shared_utils.plotting import (
-    COLORS,
-    MARKERS,
-    SEQUENTIAL,
-    new_figure,
-    save_figure,
-    show_figures,
-)
-
-__all__ = ["draw_all", "show_figures"]
-
-Arms = dict[str, list[Outcome]]
+from section4_transfer.study.variants import Groups
+from shared_utils.plotting import COLORS, MARKERS, SEQUENTIAL, new_figure, save_figure
+from shared_utils.runs.outcomes import summarize
 
 
-def draw_all(folder: Path, arms: Arms, depths: list[int], title: str) -> None:
+def draw_all(folder: Path, groups: Groups, depths: list[int], title: str) -> None:
     """Draw every figure into `folder`; `title` names the data."""
-    curves(folder / "curves.png", arms, depths, title)
-    first_gradient(folder / "gradient_first_layer.png", arms, depths, title)
-    gradient_map(folder / "gradient_map.png", arms, title)
-    error_against_depth(folder / "error_against_depth.png", arms, depths, title)
-    test_error(folder / "test_error.png", arms, depths, title)
+    curves(folder / "curves.png", groups, depths, title)
+    first_gradient(folder / "gradient_first_layer.png", groups, depths, title)
+    gradient_map(folder / "gradient_map.png", groups, title)
+    error_against_depth(folder / "error_against_depth.png", groups, depths, title)
+    test_error(folder / "test_error.png", groups, depths, title)
 
 
-def curves(path: Path, arms: Arms, depths: list[int], title: str) -> None:
+def curves(path: Path, groups: Groups, depths: list[int], title: str) -> None:
     """Training loss and validation accuracy by epoch, first seed."""
     fig, axes = new_figure(1, 2, (10, 4.2))
-    for arm, outcomes in arms.items():
-        history = outcomes[0].fit.history
-        epochs = [row["epoch"] for row in history]
-        style = _style(arm, depths)
-        axes[0].plot(epochs, [row["train_loss"] for row in history], label=arm, **style)
-        axes[1].plot(epochs, [100 * row["val_acc"] for row in history], label=arm, **style)
+    for name, outcomes in groups.items():
+        rows = outcomes[0].history.rows
+        epochs = [row["epoch"] for row in rows]
+        style = _style(name, depths)
+        axes[0].plot(epochs, [row["train_loss"] for row in rows], label=name, **style)
+        axes[1].plot(epochs, [100 * row["val_acc"] for row in rows], label=name, **style)
     axes[0].set(xlabel="epoch", ylabel="training loss (nats)", title="Training loss")
     axes[1].set(xlabel="epoch", ylabel="accuracy (%)", title="Validation accuracy")
     for ax in axes:
@@ -46,12 +36,12 @@ def curves(path: Path, arms: Arms, depths: list[int], title: str) -> None:
     save_figure(fig, path)
 
 
-def first_gradient(path: Path, arms: Arms, depths: list[int], title: str) -> None:
+def first_gradient(path: Path, groups: Groups, depths: list[int], title: str) -> None:
     """The gradient that reaches the first convolution, averaged over each epoch, first seed."""
     fig, ax = new_figure()
-    for arm, outcomes in arms.items():
-        norms = [layers[0] for layers in outcomes[0].fit.gradient_norms]
-        ax.plot(range(1, len(norms) + 1), norms, label=arm, **_style(arm, depths))
+    for name, outcomes in groups.items():
+        norms = [layers[0] for layers in outcomes[0].history.series["gradient_norms"]]
+        ax.plot(range(1, len(norms) + 1), norms, label=name, **_style(name, depths))
     ax.set(
         xlabel="epoch",
         ylabel="mean norm of the gradient",
@@ -63,13 +53,13 @@ def first_gradient(path: Path, arms: Arms, depths: list[int], title: str) -> Non
     save_figure(fig, path)
 
 
-def gradient_map(path: Path, arms: Arms, title: str) -> None:
+def gradient_map(path: Path, groups: Groups, title: str) -> None:
     """Gradient norm by layer and epoch, the twins of the greatest depth on one colour scale."""
     from matplotlib.colors import LogNorm
 
-    deepest = max(int(arm.split("-")[1]) for arm in arms)  # of those that did not diverge
-    names = [name for name in (f"resnet-{deepest}", f"plain-{deepest}") if name in arms]
-    maps = [np.array(arms[name][0].fit.gradient_norms).T for name in names]
+    deepest = max(int(name.split("-")[1]) for name in groups)  # of those that did not diverge
+    names = [name for name in (f"resnet-{deepest}", f"plain-{deepest}") if name in groups]
+    maps = [np.array(groups[name][0].history.series["gradient_norms"]).T for name in names]
     floor = min(values[values > 0].min() for values in maps)
     norm = LogNorm(floor, max(values.max() for values in maps))
     fig, axes = new_figure(1, len(maps), (10, 4.5), sharey=True, squeeze=False)
@@ -89,14 +79,14 @@ def gradient_map(path: Path, arms: Arms, title: str) -> None:
     save_figure(fig, path)
 
 
-def error_against_depth(path: Path, arms: Arms, depths: list[int], title: str) -> None:
+def error_against_depth(path: Path, groups: Groups, depths: list[int], title: str) -> None:
     """Training and test error by depth: degradation, and its cure; means over seeds."""
     fig, axes = new_figure(1, 2, (10, 4.2), sharex=True)
     for color, marker, kind in zip(COLORS, MARKERS, ("resnet", "plain"), strict=False):
-        there = [depth for depth in depths if f"{kind}-{depth}" in arms]
-        groups = [arms[f"{kind}-{depth}"] for depth in there]
-        train = [[100 - 100 * o.fit.history[-1]["train_acc"] for o in group] for group in groups]
-        test = [[100 - 100 * o.correct.mean() for o in group] for group in groups]
+        there = [depth for depth in depths if f"{kind}-{depth}" in groups]
+        found = [groups[f"{kind}-{depth}"] for depth in there]
+        train = [[100 - 100 * o.history.rows[-1]["train_acc"] for o in group] for group in found]
+        test = [[100 - 100 * o.correct.mean() for o in group] for group in found]
         for ax, errors in zip(axes, (train, test), strict=True):
             means = [np.mean(values) for values in errors]
             ax.plot(there, means, label=kind, color=color, marker=marker)
@@ -110,28 +100,28 @@ def error_against_depth(path: Path, arms: Arms, depths: list[int], title: str) -
     save_figure(fig, path)
 
 
-def test_error(path: Path, arms: Arms, depths: list[int], title: str) -> None:
-    """Test error of every arm's first seed with its 95 % interval."""
-    fig, ax = new_figure(size=(7, 1.6 + 0.5 * len(arms)))
-    for place, (arm, outcomes) in enumerate(arms.items()):
-        described = describe_arm(outcomes)
-        low, high = (100 - 100 * bound for bound in reversed(described["test_ci95"]))
-        error = 100 - 100 * described["test_acc"]
-        style = _style(arm, depths) | {"linestyle": "none"}
+def test_error(path: Path, groups: Groups, depths: list[int], title: str) -> None:
+    """Test error of every network's first seed with its 95 % interval."""
+    fig, ax = new_figure(size=(7, 1.6 + 0.5 * len(groups)))
+    for place, (name, outcomes) in enumerate(groups.items()):
+        result = summarize(outcomes)
+        low, high = (100 - 100 * bound for bound in reversed(result["test_ci95"]))
+        error = 100 - 100 * result["test_acc"]
+        style = _style(name, depths) | {"linestyle": "none"}
         ax.errorbar(error, place, xerr=[[error - low], [high - error]], capsize=4, **style)
     ax.set(
         xlabel="test error (%), 95 % interval",
-        yticks=range(len(arms)),
-        yticklabels=list(arms),
-        ylim=(len(arms) - 0.5, -0.5),
+        yticks=range(len(groups)),
+        yticklabels=list(groups),
+        ylim=(len(groups) - 0.5, -0.5),
         title=f"Test error: {title}",
     )
     save_figure(fig, path)
 
 
-def _style(arm: str, depths: list[int]) -> dict:
+def _style(name: str, depths: list[int]) -> dict:
     """Colour and marker tell the depth, the line's style the kind."""
-    kind, depth = arm.split("-")
+    kind, depth = name.split("-")
     place = depths.index(int(depth)) * (2 if len(depths) == 1 else 1)
     if len(depths) == 1:
         place += kind == "plain"

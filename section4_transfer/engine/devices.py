@@ -1,4 +1,4 @@
-"""Where a network is trained, and in which arithmetic.
+"""On which device a network is trained, in which arithmetic, and what to do when memory runs out.
 
 bfloat16 has the range of float32 with 8 bits of precision: products in it are cheap where the chip
 has units for them, and no loss scaling is needed. Under autocast the weights, their updates, batch
@@ -6,44 +6,10 @@ norm's statistics and the loss stay float32.
 """
 
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import torch
 
 from shared_utils.errors import UserError
-
-DEVICES = ("auto", "cpu", "cuda", "mps")
-PRECISIONS = ("auto", "fp32", "bf16")
-
-
-@dataclass(frozen=True)
-class Runtime:
-    """The device and precision of this process, and its place among the processes that train."""
-
-    device: torch.device
-    precision: str  # "fp32" or "bf16"
-    rank: int = 0
-    world: int = 1
-
-    @property
-    def is_main(self) -> bool:
-        """Whether this process is the one that writes and talks."""
-        return self.rank == 0
-
-    def autocast(self):
-        """Return the context in which a forward pass runs."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
-
-    def describe(self) -> dict:
-        """Return what `config.json` says of the device."""
-        names = {"cuda": torch.cuda.get_device_name} if self.device.type == "cuda" else {}
-        return {
-            "device": names.get(self.device.type, str)(self.device),
-            "precision": self.precision,
-            "processes": self.world,
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
-        }
 
 
 def choose_device(name: str, local_rank: int = 0, world: int = 1) -> torch.device:

@@ -6,29 +6,30 @@ import numpy as np
 import torch
 
 from section4_transfer.augment import AUGMENTATIONS, augmentations_of
-from section4_transfer.results import Outcome, describe_arm
+from section4_transfer.study.variants import Groups, with_fraction
 from shared_utils.datasets.color_images import TorchData, generator
-from shared_utils.plotting import COLORS, MARKERS, new_figure, save_figure, show_figures
+from shared_utils.plotting import COLORS, MARKERS, new_figure, save_figure
+from shared_utils.runs.outcomes import summarize
 
-__all__ = ["draw_all", "show_figures"]
-
-Arms = dict[str, list[Outcome]]
 _SHOWN = 8  # images in the grid
 
 
 def draw_all(
-    folder: Path, arms: Arms, gains: dict, sizes: dict[float, int], data: TorchData
+    folder: Path, groups: Groups, gains: dict, sizes: dict[float, int], data: TorchData
 ) -> None:
-    """Draw every figure into `folder`; `sizes` holds the number of images of each share."""
+    """Draw every figure into `folder`; `sizes` holds the number of images of each fraction."""
     largest = max(sizes)
-    suffix = "" if largest == 1 else f" {100 * largest:g}%"
+    suffix = "" if largest == 1 else with_fraction("", largest)
     grid(folder / "grid.png", data)
-    gains_of_each(folder / "gains.png", gains[f"{largest:g}"], data.title)
-    accuracies(folder / "accuracy.png", arms, data.title)
-    shown = [f"{arm}{suffix}" for arm in ("none", *AUGMENTATIONS, "all")]
-    curves(folder / "curves.png", {a: arms[a] for a in shown if a in arms}, data.title)
+    seeds = max(len(outcomes) for outcomes in groups.values())
+    gains_of_each(folder / "gains.png", gains[f"{largest:g}"], seeds, data.title)
+    accuracies(folder / "accuracy.png", groups, data.title)
+    shown = [f"{name}{suffix}" for name in ("none", *AUGMENTATIONS, "all")]
+    curves(
+        folder / "curves.png", {name: groups[name] for name in shown if name in groups}, data.title
+    )
     if len(sizes) > 1:
-        accuracy_against_images(folder / "accuracy_against_images.png", arms, sizes, data.title)
+        accuracy_against_images(folder / "accuracy_against_images.png", groups, sizes, data.title)
 
 
 def grid(path: Path, data: TorchData) -> None:
@@ -51,11 +52,12 @@ def grid(path: Path, data: TorchData) -> None:
     save_figure(fig, path)
 
 
-def gains_of_each(path: Path, gains: dict, title: str) -> None:
-    """Gain in test accuracy of each augmentation, alone and beside all others, with intervals."""
+def gains_of_each(path: Path, gains: dict, seeds: int, title: str) -> None:
+    """Gain in test accuracy of each augmentation, alone and leave-one-out, with intervals."""
     fig, ax = new_figure(size=(8, 5))
+    of = f"{seeds} seeds" if seeds > 1 else "one seed"
     for shift, (kind, color, marker) in enumerate(
-        zip(("alone", "beside all others"), COLORS, MARKERS, strict=False)
+        zip(("alone", "leave-one-out"), COLORS, MARKERS, strict=False)
     ):
         there = [place for place, name in enumerate(gains) if kind in gains[name]]
         values = 100 * np.array([list(gains.values())[place][kind] for place in there])
@@ -72,20 +74,20 @@ def gains_of_each(path: Path, gains: dict, title: str) -> None:
         yticklabels=list(gains),
         ylim=(len(gains) - 0.5, -0.5),
         xlabel="gain in test accuracy (points), 95 % intervals (all hold together)",
-        title=f"What each augmentation adds: {title}",
+        title=f"What each augmentation adds, {of}: {title}",
     )
     fig.legend(loc="outside lower center", ncols=2)
     save_figure(fig, path)
 
 
-def accuracies(path: Path, arms: Arms, title: str) -> None:
-    """Test accuracy of every arm's first seed with its 95 % interval."""
-    fig, ax = new_figure(size=(8, 1.6 + 0.28 * len(arms)))
-    for place, (arm, outcomes) in enumerate(arms.items()):
-        described = describe_arm(outcomes)
-        low, high = (100 * bound for bound in described["test_ci95"])
-        accuracy = 100 * described["test_acc"]
-        together = arm.startswith("all")
+def accuracies(path: Path, groups: Groups, title: str) -> None:
+    """Test accuracy of every network's first seed with its 95 % interval."""
+    fig, ax = new_figure(size=(8, 1.6 + 0.28 * len(groups)))
+    for place, (name, outcomes) in enumerate(groups.items()):
+        result = summarize(outcomes)
+        low, high = (100 * bound for bound in result["test_ci95"])
+        accuracy = 100 * result["test_acc"]
+        together = name.startswith("all")
         ax.errorbar(
             accuracy,
             place,
@@ -95,28 +97,26 @@ def accuracies(path: Path, arms: Arms, title: str) -> None:
             marker=MARKERS[together],
         )
     ax.set(
-        yticks=range(len(arms)),
-        yticklabels=list(arms),
-        ylim=(len(arms) - 0.5, -0.5),
+        yticks=range(len(groups)),
+        yticklabels=list(groups),
+        ylim=(len(groups) - 0.5, -0.5),
         xlabel="test accuracy (%), 95 % interval",
         title=f"Test accuracy: {title}",
     )
     save_figure(fig, path)
 
 
-def curves(path: Path, arms: Arms, title: str) -> None:
+def curves(path: Path, groups: Groups, title: str) -> None:
     """Training loss and validation accuracy by epoch, first seed."""
     fig, axes = new_figure(1, 2, (10.5, 4.6))
-    for place, (arm, outcomes) in enumerate(arms.items()):
-        style = {
-            "color": COLORS[place % len(COLORS)],
-            "marker": MARKERS[place % len(MARKERS)],
-            "linestyle": "-" if place < len(COLORS) else "--",
-        }
-        history = outcomes[0].fit.history
-        epochs = [row["epoch"] for row in history]
-        axes[0].plot(epochs, [row["train_loss"] for row in history], label=arm, **style)
-        axes[1].plot(epochs, [100 * row["val_acc"] for row in history], **style)
+    for place, (name, outcomes) in enumerate(groups.items()):
+        style = {"color": COLORS[place - 1], "marker": MARKERS[place - 1]}
+        if name.startswith("none"):
+            style = {"color": "0.45", "marker": "o", "linestyle": ":"}
+        rows = outcomes[0].history.rows
+        epochs = [row["epoch"] for row in rows]
+        axes[0].plot(epochs, [row["train_loss"] for row in rows], label=name, **style)
+        axes[1].plot(epochs, [100 * row["val_acc"] for row in rows], **style)
     axes[0].set(xlabel="epoch", ylabel="loss on augmented images (nats)", title="Training loss")
     axes[1].set(xlabel="epoch", ylabel="accuracy (%)", title="Validation accuracy")
     for ax in axes:
@@ -126,17 +126,19 @@ def curves(path: Path, arms: Arms, title: str) -> None:
     save_figure(fig, path)
 
 
-def accuracy_against_images(path: Path, arms: Arms, sizes: dict[float, int], title: str) -> None:
+def accuracy_against_images(
+    path: Path, groups: Groups, sizes: dict[float, int], title: str
+) -> None:
     """Test accuracy by the number of training images, with no and with all augmentations."""
     fig, ax = new_figure()
     for kind, color, marker in zip(("none", "all"), COLORS, MARKERS, strict=False):
-        labels = {f: kind if f == 1 else f"{kind} {100 * f:g}%" for f in sizes}
-        there = [f for f in sizes if labels[f] in arms]
-        described = [describe_arm(arms[labels[f]]) for f in there]
-        accuracy = [100 * d["test_acc"] for d in described]
+        labels = {f: kind if f == 1 else with_fraction(kind, f) for f in sizes}
+        there = [f for f in sizes if labels[f] in groups]
+        result = [summarize(groups[labels[f]]) for f in there]
+        accuracy = [100 * d["test_acc"] for d in result]
         spread = [
-            [100 * (d["test_acc"] - d["test_ci95"][0]) for d in described],
-            [100 * (d["test_ci95"][1] - d["test_acc"]) for d in described],
+            [100 * (d["test_acc"] - d["test_ci95"][0]) for d in result],
+            [100 * (d["test_ci95"][1] - d["test_acc"]) for d in result],
         ]
         counts = [sizes[f] for f in there]
         ax.errorbar(

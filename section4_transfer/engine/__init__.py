@@ -1,0 +1,27 @@
+"""What lets the lesson's loop run anywhere: devices, precision, several processes, checkpoints.
+
+    recipe.py, flags.py   the numbers of a training, and the flags that set them; without PyTorch
+    devices.py            which device, which precision, and what to say when memory runs out
+    runtime.py            this process among those that train: one small object
+    checkpointing.py      what is kept on disk between two steps
+
+PyTorch takes seconds to import. So the names below are looked up when they are first asked for.
+"""
+
+from importlib import import_module
+
+_HOMES = {
+    "Recipe": "section4_transfer.engine.recipe",
+    "Runtime": "section4_transfer.engine.runtime",
+    "evaluate": "section4_transfer.training",
+    "fit": "section4_transfer.training",
+    "init_runtime": "section4_transfer.engine.runtime",
+    "predict": "section4_transfer.training",
+}
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str):
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,150 @@
+"""The study of augmentation: what each gains, alone and left out, and how sure that is.
+
+Alone: the network with it minus the network without any. Leave-one-out: the network with all minus
+the network with all but it. There are many such differences, and their intervals hold together.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from torch import Tensor
+
+from section4_transfer.augment import AUGMENTATIONS, Pipeline, augmentations_of
+from section4_transfer.engine.recipe import passes_for
+from section4_transfer.models import CifarNet, initialise, resnet18
+from section4_transfer.study import plots_augmentation
+from section4_transfer.study.template import Study
+from section4_transfer.study.variants import Groups, Variant, with_fraction
+from section4_transfer.training import fit
+from shared_utils.datasets.color_images import generator
+from shared_utils.runs.outcomes import accuracy_difference
+from shared_utils.stats import Difference
+
+MODELS = {"resnet18": resnet18, "resnet20": lambda classes: CifarNet(20, classes)}
+
+
+@dataclass
+class AugmentationStudy(Study):
+    """A network for every set of augmentations, fraction of the images and seed."""
+
+    model: str
+    size: int  # of the images that the network sees
+    fractions: dict[float, Tensor]  # of the training images, and which they are
+
+    shorter = "--model resnet20 --resize 32, --limit 5000, --quick"
+
+    @property
+    def total_work(self) -> float:
+        """In passes over all images; each set of augmentations takes about as long."""
+        shown = sum(passes_for(fraction) * fraction for fraction in self.fractions)
+        return shown * len(augmentation_sets()) * len(self.seeds)
+
+    def variants(self) -> Iterator[Variant]:
+        """Yield every set of augmentations on every fraction, all seeds of it."""
+        for fraction in self.fractions:
+            for name, augmentations in augmentation_sets().items():
+                for seed in self.seeds:
+                    yield self.variant(name, augmentations, fraction, seed)
+
+    def variant(self, name: str, augmentations: list[str], fraction: float, seed: int) -> Variant:
+        """Return a network, about to be trained with these augmentations."""
+        data, kept = self.data, self.fractions[fraction]
+        classes, passes = len(data.classes), passes_for(fraction)
+        model = initialise(MODELS[self.model](classes), generator(seed, "init"))
+        augmentations = augmentations_of(augmentations, classes)
+        pipeline = Pipeline(*data.statistics(), augmentations, self.size)
+        train = partial(
+            fit,
+            model,
+            (data.x_train[kept], data.y_train[kept]),
+            (data.x_val, data.y_val),
+            pipeline,
+            replace(self.recipe, passes=passes),
+            self.runtime,
+            seed=seed,
+        )
+        return Variant(label(name, fraction), seed, model, pipeline, train, passes * fraction)
+
+    def details(self, groups: Groups) -> dict:
+        """Return the gains: by fraction, augmentation and kind, mean and interval."""
+        return {"gains": find_gains(groups, list(self.fractions))}
+
+    def conclusions(self, groups: Groups) -> list[str]:
+        """Return what all augmentations together gain, and what each gains."""
+        return conclude(groups, list(self.fractions))
+
+    def draw(self, path: Path, groups: Groups) -> None:
+        """Draw the figures of this study."""
+        sizes = {fraction: len(kept) for fraction, kept in self.fractions.items()}
+        gains = find_gains(groups, list(self.fractions))
+        plots_augmentation.draw_all(path, groups, gains, sizes, self.data)
+
+
+def augmentation_sets() -> dict[str, list[str]]:
+    """Return the names of the augmentations that each variant uses."""
+    alone = {name: [name] for name in AUGMENTATIONS}
+    but_one = {f"all but {a}": [b for b in AUGMENTATIONS if b != a] for a in AUGMENTATIONS}
+    return {"none": [], **alone, "all": list(AUGMENTATIONS), **but_one}
+
+
+def label(name: str, fraction: float) -> str:
+    """Return a variant's name in the results: with its fraction, where that is not all."""
+    return name if fraction == 1 else with_fraction(name, fraction)
+
+
+def pairs_of(fraction: float) -> dict[str, dict[str, tuple[str, str]]]:
+    """Return for each augmentation the pairs of variants that differ in it alone: with, without."""
+    none, all_of_them = label("none", fraction), label("all", fraction)
+    return {
+        name: {
+            "alone": (label(name, fraction), none),
+            "leave-one-out": (all_of_them, label(f"all but {name}", fraction)),
+        }
+        for name in AUGMENTATIONS
+    }
+
+
+def number_of_comparisons(fractions: list[float]) -> int:
+    """Return how many gains are reported: for each fraction two an augmentation, one of all.
+
+    Among so many intervals of 95 % each, one that misses the truth would be no surprise. So each is
+    widened until all of them together hold with 95 %.
+    """
+    return (2 * len(AUGMENTATIONS) + 1) * len(fractions)
+
+
+def find_gains(groups: Groups, fractions: list[float]) -> dict:
+    """Return by fraction, augmentation and kind: the gain in test accuracy, low end, high end."""
+    return {
+        f"{fraction:g}": {
+            name: {
+                kind: (gain.mean, gain.low, gain.high)
+                for kind, pair in kinds.items()
+                if (gain := _gain(groups, pair, fractions)) is not None
+            }
+            for name, kinds in pairs_of(fraction).items()
+        }
+        for fraction in fractions
+    }
+
+
+def conclude(groups: Groups, fractions: list[float]) -> list[str]:
+    """Return sentences: what all augmentations together gain, and what each gains."""
+    pairs = []
+    for fraction in fractions:
+        pairs.append((label("all", fraction), label("none", fraction)))
+        pairs += [pair for kinds in pairs_of(fraction).values() for pair in kinds.values()]
+    return [
+        gain.sentence(f"test accuracy, {pair[0]} minus {pair[1]}")
+        for pair in pairs
+        if (gain := _gain(groups, pair, fractions)) is not None
+    ]
+
+
+def _gain(groups: Groups, pair: tuple[str, str], fractions: list[float]) -> Difference | None:
+    """Return the difference between the two of a pair; None where one has diverged."""
+    if not all(name in groups for name in pair):
+        return None
+    return accuracy_difference(*(groups[name] for name in pair), number_of_comparisons(fractions))

@@ -1,0 +1,30 @@
+"""A network of a study, before it is trained, and the names of networks in results."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+
+from section4_transfer.augment import Pipeline
+from shared_utils.runs import History
+from shared_utils.runs.outcomes import Outcome
+
+Groups = dict[str, list[Outcome]]  # the outcomes of each variant, one a seed
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One network of a study, about to be trained."""
+
+    name: str  # in results and figures
+    seed: int
+    model: nn.Module  # that is tested
+    pipeline: Pipeline  # from bytes to what it sees
+    train: Callable[..., History]  # `train(run=run)` trains it
+    work: float = 0.0  # how long that takes, in the unit of the study's `total_work`
+    file: str = ""  # where the first seed's weights are saved; "": nowhere
+
+
+def with_fraction(name: str, fraction: float) -> str:
+    """Return the name of a variant that learns from a fraction of the images."""
+    return f"{name} {100 * fraction:g}%"

@@ -38,7 +38,7 @@ _MENDABLE = {
     errno.ENOSPC: "free some space, or choose another folder",
     errno.EDQUOT: "free some space, or choose another folder",
     errno.EFBIG: "raise the file-size limit, or choose another folder",
-    errno.EACCES: "choose a folder that you may write, or change its permissions",
+    errno.EACCES: "choose a folder that you may write, or close what has the file open",
     errno.EPERM: "choose a folder that you may write, or change its permissions",
     errno.EROFS: "choose a folder on a disc that can be written",
     errno.EEXIST: "a file stands where a folder is needed: choose another folder",
@@ -211,7 +211,8 @@ def start(main: Callable[[], object]) -> None:
     """
     obey_sigterm()
     for stream in (sys.stdout, sys.stderr):  # a name may be in a script that the console has not
-        stream.reconfigure(errors="backslashreplace")
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     try:
         main()
     except NothingToDo as done:

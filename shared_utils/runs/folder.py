@@ -153,7 +153,7 @@ class RunFolder(States):
         """Return `config.json`; {} when there is none. Raises UserError when it is damaged."""
         path = self.path / "config.json"
         try:
-            config = json.loads(path.read_text()) if path.exists() else {}
+            config = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         except (ValueError, RecursionError) as error:
             raise UserError(f"{path} is damaged: start again without --resume") from error
         if not isinstance(config, dict):

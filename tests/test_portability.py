@@ -50,7 +50,7 @@ def test_a_quick_run_needs_nothing_that_posix_alone_has(script, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     (folder,) = (path for path in (tmp_path / "runs").iterdir() if path.is_dir())
-    assert json.loads((folder / "summary.json").read_text())["runs"]
+    assert json.loads((folder / "summary.json").read_text())
     assert "finished" in json.loads((folder / "config.json").read_text())
 
 

@@ -1,0 +1,69 @@
+"""Play with a trained CNN: one page on which you draw a digit and see every layer at work.
+
+Writes <runs-dir>/playground/playground.html. It holds the network, trained and before training, and
+asks for nothing else: open it in any browser, send it to anybody.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
+
+from section3_cnn.model import CLASSES, build_cnn
+from section3_cnn.study.checkpoint import load_model
+from section3_cnn.study.playground_page import render
+from shared_utils.cli import add_shared_flags, open_run, parse_args, start
+from shared_utils.errors import UserError
+from shared_utils.files import write_atomically
+from shared_utils.seed import stream
+
+HERE = Path(__file__).resolve().parent
+QUICK = {}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of this script's flags."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_shared_flags(parser, HERE / "runs")
+    parser.add_argument(
+        "--ckpt",
+        type=Path,
+        default=HERE / "runs" / "mnist_numpy" / "best.pkl",
+        help="weights that train_mnist_numpy.py wrote (default: %(default)s)",
+    )
+    return parser
+
+
+def main(argv: list[str] | None = None) -> dict:
+    """Load the network, build it again as it was before training, write the page."""
+    args = parse_args(build_parser(), argv, QUICK)
+    if not args.ckpt.exists():
+        command = "python section3_cnn/train_mnist_numpy.py"
+        raise UserError(f"{args.ckpt} does not exist: train a network first: {command}")
+    trained, about = load_model(args.ckpt)
+    untrained = build_cnn(rng=stream(about.get("seed", args.seed), "init"), **trained.config)
+    untrained.eval()
+    labels = [str(label) for label in about.get("classes", range(CLASSES))]
+    page = render(trained, untrained, labels, describe(trained.config, about))
+    data = {"name": about.get("dataset"), "sha256": about.get("sha256")}
+    with open_run(args, "playground", data) as run:
+        path = run.path / "playground.html"
+        write_atomically(path, page.encode())
+        summary = {"data": data["name"], "checkpoint": args.ckpt, "about": about}
+        summary |= {"page": path.name, "page_bytes": path.stat().st_size}
+        run.write_json("summary.json", summary)
+        print(f"open this page in a browser: {path}")
+        return summary
+
+
+def describe(config: dict, about: dict) -> str:
+    """Return the sentence at the top of the page."""
+    accuracy = about.get("val_acc")
+    measured = f", validation accuracy {accuracy:.2%}" if isinstance(accuracy, float) else ""
+    data = {"mnist": "MNIST", "digits": "scikit-learn's digits"}.get(about.get("dataset"), "digits")
+    return f"The {config['arch']} network with {config['pool']} pooling, trained on {data}{measured}."
+
+
+if __name__ == "__main__":
+    start(main)

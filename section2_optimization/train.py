@@ -128,15 +128,10 @@ def compare(
     """
     from tqdm import tqdm
 
-    last = data_sets[-1]
     plan = [(data, method) for data in data_sets for method in methods]
-    plan += [(last, method) for method in scheduled]
-    with tqdm(total=len(plan) * budget.trainings, desc="trainings", disable=None) as bar:
-        trials = []
-        for data, method in plan:
-            bar.set_postfix_str(f"{data.name}, {method.name}, {method.schedule}")
-            trials.append(resumable_search(run, data, method, budget, bar.update))
-    found = iter(trials)
+    plan += [(data_sets[-1], method) for method in scheduled]
+    with tqdm(plan, desc="methods", disable=None) as bar:
+        found = iter([resumable_search(run, *search, budget) for search in bar])
     results = [(data, {method.name: next(found) for method in methods}) for data in data_sets]
     return results, {method.schedule: next(found) for method in scheduled}
 

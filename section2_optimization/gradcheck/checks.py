@@ -94,17 +94,16 @@ def check_gradients(
     _require_float64(watched, y)
     watched.loss = loss or Projection((rng or np.random.default_rng(0)).normal(size=y.shape))
     value, analytic = watched.analytic()
-    judge = _Judge(name or type(layer).__name__, FLOOR * max(1.0, abs(value)), analytic)
+    name, floor = name or type(layer).__name__, FLOOR * max(1.0, abs(value))
+    checks = []
     if complex_step:
         watched.make_complex()
-        return [judge(key, *watched.complex_step(key)) for key in watched.arrays]
-    checks = []
     for key in watched.arrays:
-        numeric, kinks = watched.central(key, eps)
-        check = judge(key, numeric, kinks)
-        if not check.passed:
+        numeric, kinks = watched.complex_step(key) if complex_step else watched.central(key, eps)
+        check = _compare(name, key, analytic[key], numeric, kinks, floor)
+        if not (check.passed or complex_step):
             again, more_kinks = watched.central(key, 2 * eps)
-            check = judge(key, numeric, kinks | more_kinks, again)
+            check = _compare(name, key, analytic[key], numeric, kinks | more_kinks, floor, again)
         checks.append(check)
     return checks
 
@@ -171,34 +170,23 @@ class _Watched:
         return numeric
 
 
-@dataclass(frozen=True)
-class _Judge:
-    """Compares the measured gradient of an array with what `backward` says of it."""
-
-    name: str
-    floor: float
-    analytic: dict[str, np.ndarray]
-
-    def __call__(self, key, numeric, kinks, again=None) -> Check:
-        """Return the verdict; `again` is a second measurement, for an error bar."""
-        analytic = self.analytic[key]
-        scale = max(np.abs(analytic).max(), np.abs(numeric).max(), self.floor)
-        error = np.where(kinks, 0.0, np.abs(analytic - numeric) / scale)
-        bar = 0.0
-        if again is not None:
-            bar = 10 * np.max(np.abs(numeric - again), where=~kinks, initial=0)
-        worst = np.unravel_index(error.argmax(), error.shape)  # argmax finds a NaN first
-        return Check(
-            self.name,
-            key,
-            numeric.shape,
-            error=float(error[worst]),
-            allowed=float(max(TOLERANCE, bar / scale)),
-            worst=tuple(map(int, worst)),
-            analytic=float(analytic[worst]),
-            numeric=float(numeric[worst]),
-            kinks=int(kinks.sum()),
-        )
+def _compare(name, key, analytic, numeric, kinks, floor, again=None) -> Check:
+    """Return the verdict on one array; `again` is a second measurement, for an error bar."""
+    scale = max(np.abs(analytic).max(), np.abs(numeric).max(), floor)
+    error = np.where(kinks, 0.0, np.abs(analytic - numeric) / scale)
+    bar = 0.0 if again is None else 10 * np.max(np.abs(numeric - again), where=~kinks, initial=0)
+    worst = np.unravel_index(error.argmax(), error.shape)  # argmax finds a NaN first
+    return Check(
+        name,
+        key,
+        numeric.shape,
+        error=float(error[worst]),
+        allowed=float(max(TOLERANCE, bar / scale)),
+        worst=tuple(map(int, worst)),
+        analytic=float(analytic[worst]),
+        numeric=float(numeric[worst]),
+        kinks=int(kinks.sum()),
+    )
 
 
 def _require_float64(watched: _Watched, y: np.ndarray) -> None:

@@ -8,7 +8,7 @@ epoch is chosen: where a method stands when its budget is spent is the question.
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -48,11 +48,6 @@ class Budget:
     seeds: Sequence[int]
     epochs: int
     batch_size: int
-
-    @property
-    def trainings(self) -> int:
-        """How many trainings a method takes."""
-        return len(self.lrs) * len(self.seeds)
 
 
 @dataclass
@@ -144,17 +139,12 @@ def measure(model: MLP, data: ToyData, epoch: int) -> dict:
     return row | {"param_norm": norm(model.params)}
 
 
-def search(
-    data: ToyData, method: Method, budget: Budget, done: Callable[[int], object]
-) -> TrialsByLr:
-    """Return, for each rate, one trial a seed; call `done(1)` after each."""
-    found = {}
-    for lr in budget.lrs:
-        found[lr] = []
-        for seed in budget.seeds:
-            found[lr].append(run_trial(data, method, lr, seed, budget))
-            done(1)
-    return found
+def search(data: ToyData, method: Method, budget: Budget) -> TrialsByLr:
+    """Return, for each rate, one trial a seed."""
+    return {
+        lr: [run_trial(data, method, lr, seed, budget) for seed in budget.seeds]
+        for lr in budget.lrs
+    }
 
 
 def best_lr(trials: TrialsByLr) -> float:

@@ -24,7 +24,7 @@ def draw_all(folder: Path, paths: Paths) -> None:
 def draw_paths(path: Path, paths: Paths) -> None:
     """Draw a panel for each path, a row a surface, and the height over the minimum by step."""
     methods = list(paths[SURFACES[0].name])
-    size, widths = (1.9 * len(methods) + 3.4, 6.2), [1] * len(methods) + [1.8]
+    size, widths = (1.8 * len(methods) + 3.2, 5.8), [1] * len(methods) + [1.8]
     fig, axes = new_figure(len(SURFACES), len(methods) + 1, size=size, width_ratios=widths)
     for surface, row in zip(SURFACES, axes, strict=True):
         for ax, (method, (lr, points)) in zip(row, paths[surface.name].items(), strict=False):
@@ -35,10 +35,10 @@ def draw_paths(path: Path, paths: Paths) -> None:
             look = style(method) | {"markevery": max(1, len(points) // 8), "lw": 1.2}
             row[-1].semilogy(np.maximum(height(surface, points), 1e-16), **look)
         row[0].set_ylabel(surface.name)
-        row[-1].set_ylim(top=1e3)
+        row[-1].set_ylim(1e-8, 1e3)
     for ax, method in zip(axes[0], methods, strict=False):
         ax.set_title(LABELS[method], fontsize=11, color=style(method)["color"])
-    axes[0, -1].set_title("f minus its minimum", fontsize=11)
+    axes[0, -1].set_title("height over the minimum", fontsize=11)
     axes[-1, -1].set_xlabel("step")
     fig.suptitle("Each rule at its best rate that stays in the picture; ring: start, star: minimum")
     save_figure(fig, path)
@@ -91,7 +91,7 @@ def _draw_surface(ax, surface: Surface) -> None:
     x, y = np.meshgrid(np.linspace(left, right, 120), np.linspace(bottom, top, 120))
     # Levels of equal ratio: they show the floor of a valley as well as its walls.
     above = np.log10(surface.f(x, y) - surface.lowest + 1e-3)
-    ax.contour(x, y, above, levels=12, cmap="Greys", linewidths=0.8, alpha=0.6)
+    ax.contour(x, y, above, levels=8, cmap="Greys", linewidths=0.8, alpha=0.6)
     ax.plot(*np.transpose(surface.minima), "k*", ms=9)
     ax.plot(*surface.start, "ko", ms=6, mfc="w")
     ax.set(xlim=(left, right), ylim=(bottom, top))

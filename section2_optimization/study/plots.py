@@ -34,6 +34,7 @@ FAMILIES = {  # a column of the curves each: more than three curves in one panel
 }
 MEASURED = {
     "train_loss": ("training loss", "log"),
+    "val_acc": ("validation accuracy", "linear"),
     "grad_norm": ("norm of the gradient", "log"),
     "param_norm": ("norm of the parameters", "linear"),
 }
@@ -61,7 +62,7 @@ def style(method: str) -> dict:
 
 
 def draw_curves(path: Path, data: ToyData, trials: TrialsByName) -> None:
-    """Draw loss and norms over the epochs, each method at its chosen rate, a column a family."""
+    """Draw loss, accuracy and norms by epoch, each method at its chosen rate, a column a family."""
     chosen = {method: chosen_trials(by_lr) for method, by_lr in trials.items()}
     families = {
         title: [method for method in methods if chosen.get(method)]
@@ -70,8 +71,8 @@ def draw_curves(path: Path, data: ToyData, trials: TrialsByName) -> None:
     families = {title: methods for title, methods in families.items() if methods}
     if not families:
         return
-    size = (3.6 * len(families) + 0.8, 8)
-    fig, axes = new_figure(3, len(families), size=size, sharex=True, sharey="row", squeeze=False)
+    size, rows = (3.6 * len(families) + 0.8, 9.5), len(MEASURED)
+    fig, axes = new_figure(rows, len(families), size=size, sharex=True, sharey="row", squeeze=False)
     for column, (title, methods) in zip(axes.T, families.items(), strict=True):
         for method in methods:
             label = f"{LABELS[method]}, lr {best_lr(trials[method]):g}"

@@ -1,7 +1,5 @@
 """A comparison that was stopped: the searches that were done are taken from the run folder."""
 
-from collections.abc import Callable
-
 from section2_optimization.study.comparison import (
     Budget,
     Method,
@@ -14,23 +12,14 @@ from section2_optimization.study.toy_data import ToyData
 from shared_utils.runs import RunFolder
 
 
-def resumable_search(
-    run: RunFolder, data: ToyData, method: Method, budget: Budget, done: Callable[[int], object]
-) -> TrialsByLr:
-    """Return what `search` finds, or has found in this run before; `done(n)` counts trainings."""
-    counted = 0
-
-    def count(n: int) -> None:
-        nonlocal counted
-        counted += n
-        done(n)
+def resumable_search(run: RunFolder, data: ToyData, method: Method, budget: Budget) -> TrialsByLr:
+    """Return what `search` finds, or has found in this run before."""
 
     def states() -> dict:
-        found = search(data, method, budget, count)
+        found = search(data, method, budget)
         return {lr: [_state(trial) for trial in trials] for lr, trials in found.items()}
 
     kept = run.cached(f"{data.name}-{method.name}-{method.schedule}", states)
-    done(budget.trainings - counted)
     return {lr: [_restored(state, data) for state in states] for lr, states in kept.items()}
 
 

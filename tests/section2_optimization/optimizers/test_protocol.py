@@ -126,9 +126,9 @@ def test_adam_keeps_the_two_averages_of_its_algorithm():
 def test_a_bad_step_is_refused_and_changes_nothing(name, grads, words):
     params = {"a": np.ones(2), "b": np.ones(3)}
     optimizer = make_optimizer(name, 0.1)
-    with pytest.raises((ValueError, FloatingPointError), match=words) as refusal:
+    with pytest.raises(ValueError, match=words) as refusal:
         optimizer.step(params, grads)
-    assert (refusal.type is FloatingPointError) == ("not finite" in words)
+    assert issubclass(refusal.type, FloatingPointError) == ("not finite" in words)
     assert optimizer.steps == 0
     assert (params["a"] == 1).all() and (params["b"] == 1).all()
 

@@ -141,16 +141,32 @@ def test_the_minimum_of_rosenbrock_is_reached(method):
     np.testing.assert_allclose(found, [1, 1], atol=1e-3)
 
 
-def test_nesterov_looks_ahead():
-    """The rule as Nesterov has it, gradient at theta + mu v', gives the same points ahead."""
-    mu, lr, scale = 0.9, 0.1, np.array([1.0, 5.0])
+def nesterovs_points_ahead(lrs):
+    """Return the points ahead: of the rule with its gradient at theta + mu v, and of ours."""
+    mu, scale = 0.9, np.array([1.0, 5.0])
     theta, v = np.array([1.0, 1.0]), np.zeros(2)
-    params, optimizer = {"x": theta.copy()}, SGD(lr, mu, nesterov=True)
-    for _ in range(50):
+    params, optimizer = {"x": theta.copy()}, SGD(0.1, mu, nesterov=True)
+    theirs, ours = [], []
+    for lr in lrs:
         v = mu * v - lr * scale * (theta + mu * v)
         theta = theta + v
+        optimizer.lr = lr
         optimizer.step(params, {"x": scale * params["x"]})
-        np.testing.assert_allclose(params["x"], theta + mu * v, rtol=1e-12, atol=1e-14)
+        theirs.append(theta + mu * v)
+        ours.append(params["x"].copy())
+    return np.array(theirs), np.array(ours)
+
+
+def test_nesterov_looks_ahead():
+    theirs, ours = nesterovs_points_ahead([0.1] * 50)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-14)
+
+
+def test_nesterovs_two_forms_part_when_the_rate_changes():
+    lrs = [0.03 * (1 + np.cos(np.pi * t / 50)) / 2 for t in range(50)]
+    theirs, ours = nesterovs_points_ahead(lrs)
+    apart = np.linalg.norm(theirs - ours, axis=1).max()
+    assert apart / np.linalg.norm([1, 1]) == pytest.approx(0.07, abs=0.005)  # as the page says
 
 
 def test_adams_first_step_is_the_rate_whatever_the_gradient():

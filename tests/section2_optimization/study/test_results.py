@@ -11,7 +11,7 @@ MOONS = make_toy_data("moons", 0)
 
 
 def test_the_summary_counts_over_the_whole_test_set():
-    found = search(MOONS, make_methods(["sgd"])[0], Budget([0.3], [0, 1], 5, 32), lambda n: None)
+    found = search(MOONS, make_methods(["sgd"])[0], Budget([0.3], [0, 1], 5, 32))
     result = summarize(MOONS, {"sgd": found})["sgd"]
     accuracies = [
         np.mean(t.model.forward(MOONS.x_test).argmax(axis=1) == MOONS.y_test) for t in found[0.3]

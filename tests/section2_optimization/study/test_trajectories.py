@@ -29,6 +29,17 @@ def test_gradient_descent_on_the_ravine_follows_its_closed_form():
     )
 
 
+def test_on_the_ravine_momentum_goes_lower_than_gradient_descent_at_any_rate():
+    """It is not the grid that decides: every rate below the bound 2 / 300 is tried."""
+    ravine = SURFACES[0]
+    lrs = np.linspace(1e-4, 2 / 300, 300)
+    lowest = min(height(ravine, follow(ravine, BY_NAME["gd"], lr))[-1] for lr in lrs)
+    _, path = best_paths(ravine, [BY_NAME["momentum"]])["momentum"]
+    assert lowest > 0.9 and height(ravine, path)[-1] < 0.02  # as the page says
+    above = follow(ravine, BY_NAME["gd"], 2.02 / 300)
+    assert height(ravine, above)[-1] > height(ravine, above)[0]
+
+
 def test_paths_stay_in_the_picture_and_stochastic_descent_is_not_drawn_twice():
     for surface in SURFACES:
         paths = best_paths(surface, BY_NAME.values())

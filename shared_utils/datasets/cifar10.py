@@ -1,4 +1,4 @@
-"""CIFAR-10 in torchvision's layout: read from disk with suspicion, or fetched once.
+"""CIFAR-10 in torchvision's layout: read from disk and verified, or fetched once.
 
 The published files are Python pickles, and a pickle can run any code when it is loaded. So a file
 is unpickled only when it has the published MD5 digest.
@@ -7,18 +7,20 @@ Source of the data: Krizhevsky (2009), "Learning multiple layers of features fro
 """
 
 import hashlib
-import os
 import pickle
 import tarfile
-import tempfile
 import zlib
 from pathlib import Path
 
 import numpy as np
 
-from shared_utils.datasets.download import DownloadError, check_answer
+from shared_utils.datasets.download import check_answer, fetch
 from shared_utils.errors import UserError
 
+URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
+MD5 = "c58f30108f718f92721af3b95e74349a"
+# `pixel_digest` of the published images, in whatever files and order
+PIXELS = "b86af1df796f5ab47040ea68ef99f7e224f46cb1c94a05c0c89442dc38d7224d"
 FOLDER, ARCHIVE = "cifar-10-batches-py", "cifar-10-python.tar.gz"
 CLASSES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
@@ -59,17 +61,9 @@ def download(data_dir: Path) -> tuple[str, Part, Part]:
 
     Raises DownloadError when there is no network, or when it fails.
     """
-    from torchvision.datasets import CIFAR10
-    from torchvision.datasets.utils import download_url
-
-    check_answer(CIFAR10.url)
     Path(data_dir).mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=data_dir, prefix=".cifar10-") as folder:
-        try:
-            download_url(CIFAR10.url, folder, ARCHIVE, CIFAR10.tgz_md5)
-        except (OSError, RuntimeError) as error:
-            raise DownloadError(str(error)) from error
-        os.replace(Path(folder) / ARCHIVE, Path(data_dir) / ARCHIVE)
+    check_answer(URL)
+    fetch(URL, Path(data_dir) / ARCHIVE, "md5", MD5)
     return read_local(data_dir)
 
 

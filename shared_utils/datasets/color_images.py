@@ -1,12 +1,11 @@
-"""Colour images for the PyTorch section, whole in memory as bytes, in three parts.
+"""Colour images for the PyTorch section, as bytes, in three parts.
 
 Images stay uint8 until a batch is transformed, on the device that trains: a quarter of the memory
-of float32, no worker processes, and a GPU never waits for a decoder. `photo-digits` needs no
-network: digits blended with photographs, |photo - digit|, the recipe of MNIST-M (Ganin et al. 2016,
-"Domain-adversarial training of neural networks", section 5.2.4).
+of float32, no worker processes, and a GPU never waits for a decoder. Those of a folder are mapped
+from a file, not loaded, so there may be more of them than fit into memory.
 """
 
-import hashlib
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,24 +15,33 @@ import torch
 from torch import Tensor
 
 from shared_utils.datasets import cifar10
+from shared_utils.datasets.digests import array_digest, pixel_digest
 from shared_utils.datasets.download import DownloadError
-from shared_utils.datasets.image_folder import read_class_folder
+from shared_utils.datasets.image_folder import ImageFolder, read_image_folder
+from shared_utils.datasets.inventory import inventory
+from shared_utils.datasets.names import printable
+from shared_utils.datasets.photo_digits import photo_digits
+from shared_utils.datasets.splits import Limit, hold_out, subset
 from shared_utils.errors import UserError
 from shared_utils.seed import stream
 
 IMAGE_DATASETS = {
     "auto": "CIFAR-10 where it is on disk or can be downloaded, else photo-digits",
     "cifar10": "60,000 photographs, 32x32, 10 classes",
-    "folder": "your own images, <data-dir>/{train,test}/<class>/* or <data-dir>/<class>/*",
+    "folder": "your own images, <data-dir>/{train,val,test}/<class>/* or <data-dir>/<class>/*",
     "photo-digits": "1,797 digits blended with photographs, 32x32, offline",
 }
-_JPEG = ", JPEG files"  # lossy: results on such a copy are not those of the published images
-SPLIT_SEED = 0  # a constant: the split belongs to the data set, not to a run
+# `pixel_digest` of the published images of CIFAR-100, with their fine labels.
+_CIFAR100 = "a26b24bdebb994bfa3920210192994c229429aef7a4b4fd898bec53fa1a001ac"
+_BLOCK = 4096  # images that are counted at a time
 
 
 @dataclass(frozen=True)
 class TorchData:
-    """Images (N, 3, H, W), uint8, and labels (N,), int64, in three parts, on the CPU."""
+    """Images (N, 3, H, W), uint8, and labels (N,), int64, in three parts, on the CPU.
+
+    The images may be mapped from a file that must not be written: never change them in place.
+    """
 
     name: str  # the data set really used: "cifar10", "folder" or "photo-digits"
     source: str  # where it came from
@@ -46,42 +54,64 @@ class TorchData:
     y_val: Tensor
     x_test: Tensor
     y_test: Tensor
+    pixels: str = ""  # digest that does not depend on the order; see `pixel_digest`
+    left_out: tuple[str, ...] = ()  # lines for the user
+    damaged: tuple[str, ...] = ()  # images that were left out because they cannot be read
 
     @property
     def title(self) -> str:
         """How a figure's title names the data."""
-        if self.name == "folder":
-            return Path(self.source).name
         if self.name == "photo-digits":
             return "photo-digits, not CIFAR-10"
-        return "CIFAR-10" + (" (JPEG copy)" if self.source.endswith(_JPEG) else "")
+        published = {cifar10.PIXELS: "CIFAR-10", _CIFAR100: "CIFAR-100"}
+        if self.pixels in published:
+            return published[self.pixels]
+        return "CIFAR-10 (altered copy)" if self.name == "cifar10" else Path(self.source).name
 
     def describe(self) -> dict:
         """Return what `config.json` says of the data."""
-        sizes = {"train": self.y_train, "val": self.y_val, "test": self.y_test}
         return {
             "name": self.name,
+            "title": self.title,
             "source": self.source,
             "notice": self.notice,
             "sha256": self.digest,
+            "pixels": self.pixels,
             "classes": list(self.classes),
-            "sizes": {part: len(labels) for part, labels in sizes.items()},
+            "sizes": {part: len(labels) for part, labels in self._labels().items()},
+            "found": self.report_lines(),
+            "damaged": list(self.damaged),
         }
 
-    def statistics(self) -> tuple[Tensor, Tensor]:
-        """Return each channel's mean and deviation over the training part, (3,), in [0, 1]."""
-        channels = self.x_train.transpose(0, 1).flatten(1)
-        counts = torch.stack([torch.bincount(c, minlength=256) for c in channels]).double()
-        shares = counts / channels.shape[1]
-        values = torch.arange(256, dtype=torch.float64) / 255
-        mean = shares @ values
-        std = (shares @ values**2 - mean**2).clamp(min=1e-12).sqrt()
-        return mean.float(), std.float()
+    def report_lines(self) -> list[str]:
+        """Return what is said before training: counts of each part, what is left out."""
+        labels = {part: y.numpy() for part, y in self._labels().items()}
+        return [*inventory(self.title, self.source, self.classes, labels), *self.left_out]
 
-    def fraction(self, share: float) -> Tensor:
-        """Return the indices of `share` of the training part, stratified, one a class at least."""
-        keep = max(len(self.classes), round(share * len(self.y_train)))
-        return torch.from_numpy(_some(self.y_train.numpy(), keep, len(self.classes)))
+    def statistics(self) -> tuple[Tensor, Tensor]:
+        """Return each channel's mean and deviation over the training part, (3,), in [0, 1].
+
+        They are there to standardise by, (x - mean) / deviation, so a channel that has one value
+        everywhere gets a deviation of 1: it becomes 0, not 0 / 0.
+        """
+        counts = torch.zeros(3, 256, dtype=torch.float64)
+        for block in self.x_train.split(_BLOCK):
+            for channel in range(3):
+                counts[channel] += block[:, channel].flatten().bincount(minlength=256)
+        frequencies = counts / counts.sum(1, keepdim=True)
+        values = torch.arange(256, dtype=torch.float64) / 255
+        mean = frequencies @ values
+        std = (frequencies @ values**2 - mean**2).clamp(min=0).sqrt()
+        constant = (counts > 0).sum(1) == 1
+        return mean.float(), std.masked_fill(constant, 1.0).float()
+
+    def fraction(self, fraction: float) -> Tensor:
+        """Return the indices of a fraction of the training part, stratified."""
+        count = max(len(self.classes), round(fraction * len(self.y_train)))
+        return torch.from_numpy(subset(self.y_train.numpy(), count))
+
+    def _labels(self) -> dict[str, Tensor]:
+        return {"train": self.y_train, "val": self.y_val, "test": self.y_test}
 
 
 def load_torch_data(
@@ -90,48 +120,39 @@ def load_torch_data(
     limit: int | None = None,
     size: int = 32,
     limit_all: bool = False,
+    skip_damaged: bool = False,
 ) -> TorchData:
     """Load one of `IMAGE_DATASETS` and split it, stratified by class.
 
     CIFAR-10: 45,000 / 5,000 / 10,000 with the canonical test set. photo-digits: 1,293 / 144 / 360.
-    A folder's images become squares of `size` pixels; a tenth of its training images validates,
-    and one tree without train and test gives a fifth to the test. `limit` keeps at most so many
-    training images, and with `limit_all`, for a first look at large data, as many to validate and
-    to test. Raises UserError when the data cannot be had or used.
+    A folder's images become squares of `size` pixels, split as `read_image_folder` says, which also
+    explains `skip_damaged`. `limit` keeps at most so many training images, and with `limit_all`,
+    for a first look at large data, as many to validate and to test. Raises UserError when the data
+    cannot be had or used.
     """
-    data_dir, notice = Path(data_dir), ""
+    data_dir = Path(data_dir)
+    limits = None if limit is None else Limit(limit, limit_all)
     if dataset == "folder":
-        name, (source, classes, train, test) = "folder", _folder(data_dir, size)
-    elif dataset == "photo-digits":
-        name, (source, classes, train, test) = dataset, _photo_digits()
-    else:
-        try:
-            name, (source, classes, train, test) = "cifar10", _cifar10(data_dir)
-        except DownloadError as error:
-            tried = f"CIFAR-10 is not in {data_dir}, and its download failed ({error})"
-            if dataset == "cifar10":
-                raise UserError(
-                    f"{tried}: put {cifar10.ARCHIVE} there, or use --dataset photo-digits"
-                ) from error
-            name, (source, classes, train, test) = "photo-digits", _photo_digits()
-            notice = f"{tried}: using photo-digits, blended offline, instead"
-    x, y = train
-    n_val = 144 if name == "photo-digits" else max(len(y) // 10, len(classes))
-    kept, held_out = _stratified(y, len(y) - n_val)
-    parts = [(x[kept], y[kept]), (x[held_out], y[held_out]), test]
-    if limit is not None:
-        if limit < len(classes):
-            raise UserError(f"--limit must be at least {len(classes)}, one image per class")
-        for place, (x, y) in enumerate(parts if limit_all else parts[:1]):
-            if limit < len(y):
-                some = _some(y, limit, len(classes))
-                parts[place] = x[some], y[some]
-    arrays = [array for part in parts for array in part]
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(np.ascontiguousarray(array))
-    tensors = [torch.from_numpy(np.ascontiguousarray(array)) for array in arrays]
-    return TorchData(name, source, notice, digest.hexdigest(), tuple(classes), *tensors)
+        folder = read_image_folder(data_dir, size, limits, skip_damaged)
+        return _torch_data("folder", str(data_dir.resolve()), "", folder)
+    if dataset == "photo-digits":
+        return _photo_digits("", limits)
+    try:
+        source, folder = _cifar10(data_dir)
+    except DownloadError as error:
+        tried = f"CIFAR-10 is not in {data_dir}, and its download failed ({error})"
+        if dataset == "cifar10":
+            raise UserError(
+                f"{tried}: put {cifar10.ARCHIVE} there, or use --dataset photo-digits"
+            ) from error
+        return _photo_digits(f"{tried}: using photo-digits, blended offline, instead", limits)
+    notice = ""
+    if folder.digests["pixels"] != cifar10.PIXELS:
+        notice = (
+            f"{source} does not hold the published images of CIFAR-10 but an altered copy, such as"
+            " JPEG files make it: results on it are not CIFAR-10's"
+        )
+    return _torch_data("cifar10", source, notice, _limited(folder, limits))
 
 
 def generator(seed: int, purpose: str) -> torch.Generator:
@@ -148,73 +169,61 @@ def batches(n: int, batch_size: int, rng: np.random.Generator) -> Iterator[Tenso
     yield from order.tensor_split(-(-n // batch_size))
 
 
-def _cifar10(data_dir: Path) -> tuple:
-    tree = data_dir / "cifar10"
-    found = cifar10.read_local(data_dir)
+def _cifar10(data_dir: Path) -> tuple[str, ImageFolder]:
+    found, tree = cifar10.read_local(data_dir), data_dir / "cifar10"
     if found is None and tree.is_dir():
-        source, *rest = _two_folders(tree, 32, data_dir, "cifar10")
-        lossy = any(path.suffix.lower() in (".jpg", ".jpeg") for path in tree.rglob("*.*"))
-        return source + (_JPEG if lossy else ""), *rest
+        return str(tree), read_image_folder(tree, 32)
     source, train, test = found or cifar10.download(data_dir)
-    return source, cifar10.CLASSES, train, test
+    return source, _split(cifar10.CLASSES, train, test, max(len(train[1]) // 10, 10))
 
 
-def _folder(data_dir: Path, size: int) -> tuple:
-    if not data_dir.is_dir():
-        raise UserError(f"{data_dir} is not a folder: name that of your images with --data-dir")
-    if (data_dir / "train").is_dir() and (data_dir / "test").is_dir():
-        return _two_folders(data_dir, size, data_dir, "images")
-    x, y, classes = read_class_folder(data_dir, size, data_dir / f".images-{size}px.npz")
-    test, train = _stratified(y, max(len(y) // 5, len(classes)))
-    return str(data_dir), classes, (x[train], y[train]), (x[test], y[test])
-
-
-def _two_folders(tree: Path, size: int, cache_dir: Path, name: str) -> tuple:
-    cache = cache_dir / f".{name}-train-{size}px.npz"
-    x, y, classes = read_class_folder(tree / "train", size, cache)
-    cache = cache_dir / f".{name}-test-{size}px.npz"
-    x_test, y_test, _ = read_class_folder(tree / "test", size, cache, classes)
-    return str(tree), classes, (x, y), (x_test, y_test)
-
-
-def _photo_digits() -> tuple:
-    from scipy.ndimage import zoom
-    from sklearn.datasets import load_digits, load_sample_images
-
-    digits, y = load_digits(return_X_y=True)
-    digits = zoom(digits.reshape(-1, 8, 8) * (255 / 16), (1, 4, 4), order=1).round()
-    photos, rng = load_sample_images().images, stream(SPLIT_SEED, "photo-digits")
-    x = np.empty((len(y), 3, 32, 32), np.uint8)
-    for i, digit in enumerate(digits):
-        photo = photos[rng.integers(len(photos))]
-        top, left = (rng.integers(side - 31) for side in photo.shape[:2])
-        crop = photo[top : top + 32, left : left + 32].transpose(2, 0, 1)
-        x[i] = np.abs(crop - digit)
-    y = y.astype(np.int64)
-    test, train = _stratified(y, 360)
+def _photo_digits(notice: str, limits: Limit | None) -> TorchData:
+    x, y = photo_digits()
+    train, test = hold_out(y, 360)
     classes = tuple(map(str, range(10)))
-    return "scikit-learn", classes, (x[train], y[train]), (x[test], y[test])
+    folder = _split(classes, (x[train], y[train]), (x[test], y[test]), 144)
+    return _torch_data("photo-digits", "scikit-learn", notice, _limited(folder, limits))
 
 
-def _some(y: np.ndarray, keep: int, classes: int) -> np.ndarray:
-    """Return the indices of `keep` samples, stratified; the samples are in random order already.
+def _split(classes: tuple[str, ...], train: tuple, test: tuple, n_val: int) -> ImageFolder:
+    """Hold `n_val` images of the training part out to validate."""
+    x, y = train
+    val, kept = hold_out(y, len(y) - n_val)
+    parts = {"train": (x[kept], y[kept]), "val": (x[val], y[val]), "test": test}
+    pixels = pixel_digest([("train", *train), ("test", *test)], classes)
+    sha256 = array_digest(array for pair in parts.values() for array in pair)
+    return ImageFolder(classes, parts, {"sha256": sha256, "pixels": pixels}, (), ())
 
-    Fewer samples than classes cannot be left out in proportion: then they are the last ones.
-    """
-    few = len(y) - keep < classes
-    return np.arange(min(keep, len(y))) if few else _stratified(y, keep)[0]
+
+def _limited(folder: ImageFolder, limits: Limit | None) -> ImageFolder:
+    """Keep of each part what the limit leaves; the pixels' digest stays that of the whole."""
+    if limits is None:
+        return folder
+    limits.check(len(folder.classes))
+    parts = {}
+    for part, (x, y) in folder.parts.items():
+        chosen = limits.choose(part, y)
+        parts[part] = (x, y) if len(chosen) == len(y) else (x[chosen], y[chosen])
+    sha256 = array_digest(array for pair in parts.values() for array in pair)
+    digests = folder.digests | {"sha256": sha256}
+    return ImageFolder(folder.classes, parts, digests, folder.left_out, folder.damaged)
 
 
-def _stratified(y: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the indices of `first` samples and those of the rest, equal shares of every class."""
-    from sklearn.model_selection import train_test_split
-
-    if first >= len(y):
-        return np.arange(len(y)), np.arange(0)
-    try:
-        rest, kept = train_test_split(
-            np.arange(len(y)), test_size=first, stratify=y, random_state=SPLIT_SEED
-        )
-    except ValueError as error:  # a class of one image, or fewer places than classes
-        raise UserError(f"{len(y)} images are too few to be split by class ({error})") from error
-    return kept, rest
+def _torch_data(name: str, source: str, notice: str, folder: ImageFolder) -> TorchData:
+    with warnings.catch_warnings():
+        # A mapped file cannot be written. PyTorch warns that it does not know read-only tensors;
+        # a copy that could be written would have to fit into memory.
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        tensors = [torch.from_numpy(array) for pair in folder.parts.values() for array in pair]
+    digests = folder.digests
+    return TorchData(
+        name,
+        printable(source),
+        notice,
+        digests["sha256"],
+        folder.classes,
+        *tensors,
+        pixels=digests["pixels"],
+        left_out=folder.left_out,
+        damaged=folder.damaged,
+    )

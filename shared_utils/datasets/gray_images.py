@@ -1,31 +1,35 @@
-"""Image data for the NumPy sections: loaded, checked, split.
+"""Grey image data for the NumPy sections: loaded, checked, split.
 
 Three parts are kept apart for three uses: the training set to learn from, the validation set to
 choose by, the test set to report on, once, when nothing is left to be chosen.
 """
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from shared_utils.datasets import mnist
+from shared_utils.datasets.digests import array_digest
 from shared_utils.datasets.download import DownloadError
+from shared_utils.datasets.idx_folder import read_idx_folder
+from shared_utils.datasets.inventory import inventory
+from shared_utils.datasets.names import printable
+from shared_utils.datasets.splits import Limit, check_class_sizes, hold_out
 from shared_utils.errors import UserError
 
-CLASSES = 10
-SPLIT_SEED = 0  # a constant: the split belongs to the data set, not to a run
+CLASSES = 10  # of digits
 
 
 @dataclass(frozen=True)
 class ImageData:
-    """Grey images (N, 1, 28, 28), float32 in [0, 1], and labels (N,), int64, in three parts."""
+    """Grey images (N, 1, H, W), float32 in [0, 1], and labels (N,), int64, in three parts."""
 
-    name: str  # the data set really used: "mnist" or "digits"
+    name: str  # the data set really used: "mnist", "digits" or "idx"
     source: str  # where it came from
     notice: str  # "" or one line for the user: what was used in place of what was wished for
     digest: str  # SHA-256 over all arrays, as used
+    classes: tuple[str, ...]
     x_train: np.ndarray
     y_train: np.ndarray
     x_val: np.ndarray
@@ -37,67 +41,78 @@ class ImageData:
     def title(self) -> str:
         """How a figure's title names the data."""
         names = {"mnist": "MNIST", "digits": "scikit-learn digits, not MNIST"}
-        return names[self.name]
+        return names.get(self.name) or Path(self.source).name
 
     def describe(self) -> dict:
         """Return what `config.json` says of the data."""
-        parts = {"train": self.y_train, "val": self.y_val, "test": self.y_test}
         return {
             "name": self.name,
+            "title": self.title,
             "source": self.source,
             "notice": self.notice,
             "sha256": self.digest,
-            "sizes": {part: len(labels) for part, labels in parts.items()},
+            "classes": list(self.classes),
+            "sizes": {part: len(labels) for part, labels in self._labels().items()},
+            "found": self.report_lines(),
         }
+
+    def report_lines(self) -> list[str]:
+        """Return what is said before training: classes and counts of each part."""
+        return inventory(self.title, self.source, self.classes, self._labels())
+
+    def _labels(self) -> dict[str, np.ndarray]:
+        return {"train": self.y_train, "val": self.y_val, "test": self.y_test}
 
 
 def load_image_data(dataset: str, data_dir: Path, limit: int | None = None) -> ImageData:
-    """Load `dataset` ("auto", "mnist" or "digits") and split it, stratified by class.
+    """Load `dataset` ("auto", "mnist", "digits" or "idx") and split it, stratified by class.
 
     MNIST: 55,000 / 5,000 / 10,000, where the test set is the canonical one. digits: scikit-learn's
     1,797 real 8x8 digits, enlarged to 20x20 and framed to 28x28 as MNIST's are: 1,257 / 180 / 360.
-    `limit` keeps at most so many training images. Raises UserError when "mnist" cannot be had, or
-    when a file is not MNIST's.
+    idx: the four IDX files in `data_dir`, a twelfth of whose training images validates. `limit`
+    keeps at most so many training images. Raises UserError when the data cannot be had or used.
     """
-    notice = ""
-    if dataset == "digits":
-        source, (x, y), (x_test, y_test) = _digits()
-        name, n_val = "digits", 180
+    notice, classes = "", tuple(map(str, range(CLASSES)))
+    if dataset == "idx":
+        source = str(Path(data_dir).resolve())
+        classes, (x, y), test = read_idx_folder(data_dir)
+        check_class_sizes(y, classes, 2, source)
+        name, n_val = dataset, max(len(y) // 12, len(classes))
+    elif dataset == "digits":
+        name, source, (x, y), test, n_val = _digits()
     else:
         try:
-            source, (x, y), (x_test, y_test) = _mnist(data_dir)
-            name, n_val = "mnist", 5000
+            name, source, (x, y), test, n_val = _mnist(data_dir)
         except DownloadError as error:
-            tried = f"MNIST is not in {mnist.raw_folder(data_dir)} and OpenML failed ({error})"
+            tried = f"MNIST is not in {_place(data_dir)}, and its download failed ({error})"
             if dataset == "mnist":
                 raise UserError(
                     f"{tried}: put the four IDX files there, or use --dataset digits"
                 ) from error
-            source, (x, y), (x_test, y_test) = _digits()
-            name, n_val = "digits", 180
+            name, source, (x, y), test, n_val = _digits()
             notice = f"{tried}: using scikit-learn's small digits instead"
-    x, x_val, y, y_val = _stratified(x, y, n_val)
-    if limit is not None and limit < len(y):
-        if limit < CLASSES:
-            raise UserError(f"--limit must be at least {CLASSES}, one image per class")
-        # Fewer images than classes cannot be left out in proportion; their order is random by now.
-        few = len(y) - limit < CLASSES
-        x, y = (x[:limit], y[:limit]) if few else _stratified(x, y, len(y) - limit)[::2]
-    digest = hashlib.sha256()
-    for array in (x, y, x_val, y_val, x_test, y_test):
-        digest.update(np.ascontiguousarray(array))
-    arrays = _scaled(x), y, _scaled(x_val), y_val, _scaled(x_test), y_test
-    return ImageData(name, source, notice, digest.hexdigest(), *arrays)
+    kept, held = hold_out(y, n_val)
+    x_val, y_val, x, y = x[held], y[held], x[kept], y[kept]
+    if limit is not None:
+        chosen = _limited(y, Limit(limit), len(classes))
+        x, y = x[chosen], y[chosen]
+    digest = array_digest((x, y, x_val, y_val, *test))
+    arrays = _scaled(x), y, _scaled(x_val), y_val, _scaled(test[0]), test[1]
+    return ImageData(name, printable(source), notice, digest, classes, *arrays)
 
 
 def _mnist(data_dir: Path) -> tuple:
-    arrays = mnist.read_local(data_dir)
-    source = str(mnist.raw_folder(data_dir))
-    if arrays is None:
-        arrays = mnist.download(data_dir)
-        source = "OpenML, mnist_784 version 1"
+    source, arrays = mnist.read_local(data_dir) or mnist.download(data_dir)
     x, y, x_test, y_test = arrays.values()
-    return source, (x, y.astype(np.int64)), (x_test, y_test.astype(np.int64))
+    return "mnist", source, (x, y.astype(np.int64)), (x_test, y_test.astype(np.int64)), 5000
+
+
+def _place(data_dir: Path) -> str:
+    """Return MNIST's folder, and what is missing in it if only some files are."""
+    _, missing = mnist.find_files(data_dir)
+    some = len(missing) < len(mnist.FILES)
+    absent = f" ({' and '.join(missing)} missing)" if some else ""
+    return f"{mnist.raw_folder(data_dir)}{absent}"
 
 
 def _digits() -> tuple:
@@ -107,17 +122,18 @@ def _digits() -> tuple:
     images, labels = load_digits(return_X_y=True)
     enlarged = zoom(images.reshape(-1, 8, 8) * (255 / 16), (1, 2.5, 2.5), order=1).round()
     framed = np.pad(enlarged.astype(np.uint8), ((0, 0), (4, 4), (4, 4)))
-    x, x_test, y, y_test = _stratified(framed, labels.astype(np.int64), 360)
-    return "scikit-learn's load_digits", (x, y), (x_test, y_test)
+    y = labels.astype(np.int64)
+    train, test = hold_out(y, 360)
+    source = "scikit-learn's load_digits"
+    return "digits", source, (framed[train], y[train]), (framed[test], y[test]), 180
 
 
-def _stratified(x: np.ndarray, y: np.ndarray, held_out: int) -> list[np.ndarray]:
-    """Return x, x_held_out, y, y_held_out with equal shares of every class."""
-    from sklearn.model_selection import train_test_split
-
-    return train_test_split(x, y, test_size=held_out, stratify=y, random_state=SPLIT_SEED)
+def _limited(y: np.ndarray, limit: Limit, classes: int) -> np.ndarray:
+    limit.check(classes)
+    left_out = len(y) - limit.count
+    return hold_out(y, left_out)[0] if left_out >= classes else limit.choose("train", y)
 
 
 def _scaled(images: np.ndarray) -> np.ndarray:
-    """Return uint8 images (N, 28, 28) as float32 in [0, 1] with a channel axis (N, 1, 28, 28)."""
+    """Return uint8 images (N, H, W) as float32 in [0, 1] with a channel axis, (N, 1, H, W)."""
     return np.multiply(images[:, None], np.float32(1 / 255), dtype=np.float32)

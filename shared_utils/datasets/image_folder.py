@@ -1,125 +1,141 @@
-"""Folders of images, one subfolder a class: decoded once, kept as one array file.
+"""Folders of images, one subfolder a class: found, split, decoded once, and mapped into memory.
 
-Decoding a JPEG costs more than a training step spends on it. So every file is decoded, squared and
-shrunk once, and the arrays are kept beside the folder, with a digest of the listing (paths, sizes,
-times of change): when a file is added, removed or changed, the arrays are made anew.
+What is wanted is decided from the names alone, before the first image is opened: the parts, the
+classes, and with a limit the images. Only those are decoded.
 """
 
-import hashlib
-import json
-from collections.abc import Sequence
-from contextlib import suppress
-from io import BytesIO
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from shared_utils.datasets.decoded import FOLDER, Damaged, DecodedImages
+from shared_utils.datasets.digests import array_digest, pixel_digest
+from shared_utils.datasets.listing import ImageFile, Listing, Part, list_images
+from shared_utils.datasets.names import enumeration, printable
+from shared_utils.datasets.splits import Limit, check_class_sizes, hold_out
 from shared_utils.errors import UserError
-from shared_utils.files import write_atomically
-
-_VERSION = 2  # of what `decode` makes of a file: arrays of an earlier version are made anew
-SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-_LAYOUT = "expected <folder>/<class>/<image>, with two classes or more"
 
 
-def read_class_folder(
-    folder: Path, size: int, cache: Path, classes: Sequence[str] | None = None
-) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Return images (N, 3, size, size), uint8, labels (N,), int64, and the names of the classes.
+@dataclass(frozen=True)
+class ImageFolder:
+    """Images (N, 3, size, size), uint8, mapped read-only, and labels (N,), int64, in three parts.
 
-    The classes are the subfolders in alphabetical order, and must be `classes` when these are
-    given. `cache` is the array file; a folder that cannot be written just gets none. Raises
-    UserError, naming the path, for fewer than two classes, an empty class, or an image that cannot
-    be read.
+    `digests` holds "sha256" over all arrays and "pixels", which does not depend on the order;
+    `damaged` names the files that were left out because they cannot be read, each with its cause.
     """
-    folder, files = Path(folder), []
-    if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder: {_LAYOUT}")
-    names = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name[0] != ".")
-    if len(names) < 2:
-        raise UserError(f"{folder} holds fewer than two class folders: {_LAYOUT}")
-    if classes is not None and names != list(classes):
-        odd = sorted(set(names).symmetric_difference(classes))
-        raise UserError(f"{folder} does not have the classes of the training images: see {odd}")
-    for label, name in enumerate(names):
-        found = sorted(p for p in (folder / name).rglob("*") if p.suffix.lower() in SUFFIXES)
-        if not found:
-            raise UserError(f"{folder / name} holds no image: add some, or remove the folder")
-        files += [(path, label) for path in found]
 
-    labels = np.array([label for _, label in files], np.int64)
-    digest = _listing_digest(folder, [path for path, _ in files], size)
-    images = _read_cache(cache, digest)
-    if images is None:
-        images = _decode_all([path for path, _ in files], size)
-        _write_cache(cache, digest, images)
-    return images, labels, names
+    classes: tuple[str, ...]
+    parts: dict[str, tuple[np.ndarray, np.ndarray]]  # "train", "val", "test"
+    digests: dict[str, str]
+    left_out: tuple[str, ...]  # lines for the user
+    damaged: tuple[str, ...]
 
 
-def decode(path: Path, size: int) -> np.ndarray:
-    """Return the middle square of the image at `path`, scaled to (3, size, size), RGB, uint8.
+def read_image_folder(
+    tree: Path, size: int, limit: Limit | None = None, skip_damaged: bool = False
+) -> ImageFolder:
+    """Return the images below `tree` as squares of `size` pixels, split into three parts.
 
-    The image is turned as its camera says (EXIF); 16-bit greys are scaled. Raises UserError, naming
-    the file, when it is missing, no readable image, or has pixels of an unknown range.
+    Parts that the folder has itself are used as they are. What it has not is split off its training
+    images, stratified by class: a fifth to test, and of the rest a tenth to validate. Raises
+    UserError for a folder that cannot be used, and, naming all of them, for damaged images, unless
+    `skip_damaged` leaves them out.
     """
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image)
-            if upright.mode.startswith("I;16"):  # `convert` would clip all above 255 to white
-                upright = Image.fromarray((np.asarray(upright) // 256).astype(np.uint8))
-            if upright.mode in ("I", "F"):
-                raise UserError(
-                    f"{path} has pixels of 32 bits (mode {upright.mode}), whose range nothing"
-                    " tells: save it with 8 or 16 bits"
-                )
-            rgb = upright.convert("RGB")
-            if rgb.size != (size, size):
-                rgb = ImageOps.fit(rgb, (size, size), Image.Resampling.BILINEAR)
-    except UserError:
-        raise
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist: put it back, or remove the link to it") from error
-    except Exception as error:  # a damaged image can raise nearly anything
-        raise UserError(f"{path} cannot be read as an image: replace or remove it") from error
-    return np.asarray(rgb).transpose(2, 0, 1)
-
-
-def _decode_all(paths: list[Path], size: int) -> np.ndarray:
-    from tqdm import tqdm
-
-    images = np.empty((len(paths), 3, size, size), np.uint8)
-    for i, path in enumerate(tqdm(paths, "decoding images", disable=None, unit="img")):
-        images[i] = decode(path, size)
-    return images
+    listing = list_images(Path(tree))
+    if limit:
+        limit.check(len(listing.classes))
+    every = [file for part in listing.parts.values() for file in part.files]
+    with DecodedImages(listing.tree, size) as store:
+        damaged, images = store.still_damaged(every), None
+        while images is None:
+            try:
+                parts = _choose(listing, damaged, limit)
+            except UserError as error:
+                if damaged and not skip_damaged:
+                    raise _damaged_error(listing.tree, damaged) from error
+                raise
+            wanted = [file for part in parts.values() for file in part.files]
+            images, found = store.read(wanted, every)
+            damaged |= found
+        if damaged and not skip_damaged:
+            raise _damaged_error(listing.tree, damaged)
+        arrays = _cut(images, parts)
+        digests = store.remember(wanted, lambda: _digests(arrays, listing.classes))
+    lines = _lines(listing, len(damaged), store.kept)
+    names = tuple(f"{printable(file.path)}: {why}" for file, why in sorted(damaged.items()))
+    return ImageFolder(tuple(map(printable, listing.classes)), arrays, digests, lines, names)
 
 
-def _listing_digest(folder: Path, paths: list[Path], size: int) -> str:
-    digest = hashlib.sha256(f"{_VERSION} {size}".encode())
-    for path in paths:
-        try:
-            about = path.stat()
-        except OSError as error:
-            raise UserError(f"{path} cannot be read ({error.strerror}): remove it") from error
-        line = [str(path.relative_to(folder)), about.st_size, about.st_mtime_ns]
-        digest.update(json.dumps(line).encode())
-    return digest.hexdigest()
+def _choose(listing: Listing, damaged: Iterable[ImageFile], limit: Limit | None) -> dict[str, Part]:
+    """Return which images are train, val and test, each in the order in which it will be used."""
+    bad = set(damaged)
+    parts = {name: _pick(part, bad) for name, part in listing.parts.items()}
+    classes, where = listing.classes, str(listing.tree)
+    for name, part in parts.items():
+        missing = 3 - len(parts) if name == "train" else 0
+        check_class_sizes(part.labels, classes, 1 + missing, where)
+    if "test" not in parts:
+        y = parts["train"].labels
+        spare = 1 if "val" in parts else 2
+        kept, held = hold_out(y, max(len(y) // 5, len(classes)), spare)
+        parts |= {"train": _take(parts["train"], kept), "test": _take(parts["train"], held)}
+    if "val" not in parts:
+        y = parts["train"].labels
+        held, kept = hold_out(y, len(y) - max(len(y) // 10, len(classes)))
+        parts |= {"train": _take(parts["train"], kept), "val": _take(parts["train"], held)}
+    chosen = {name: parts[name] for name in ("train", "val", "test")}
+    if limit:
+        chosen = {name: _take(p, limit.choose(name, p.labels)) for name, p in chosen.items()}
+    return chosen
 
 
-def _read_cache(cache: Path, digest: str) -> np.ndarray | None:
-    """Return the images when the file is there, whole, and made from this very listing."""
-    try:
-        with np.load(cache, allow_pickle=False) as arrays:
-            if str(arrays["digest"]) == digest:
-                return arrays["images"]
-    except Exception:  # missing, damaged, foreign: the remedy is the same, decode again
-        pass
-    return None
+def _pick(part: Part, bad: set[ImageFile]) -> Part:
+    if not bad:
+        return part
+    return _take(part, [i for i, file in enumerate(part.files) if file not in bad])
 
 
-def _write_cache(cache: Path, digest: str, images: np.ndarray) -> None:
-    buffer = BytesIO()
-    np.savez(buffer, digest=digest, images=images)
-    with suppress(OSError):  # it only saves time: a read-only folder is no reason to stop
-        write_atomically(cache, buffer.getbuffer())
+def _take(part: Part, indices: Iterable[int]) -> Part:
+    indices = np.asarray(indices, np.int64)
+    return Part([part.files[i] for i in indices], part.labels[indices])
+
+
+def _cut(images: np.ndarray, parts: dict[str, Part]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return the piece of `images` that belongs to each part, as a view, with its labels."""
+    arrays, start = {}, 0
+    for name, part in parts.items():
+        stop = start + len(part.files)
+        arrays[name] = images[start:stop], part.labels
+        start = stop
+    return arrays
+
+
+def _digests(arrays: dict, classes: tuple[str, ...]) -> dict[str, str]:
+    origin = {"train": "train", "val": "train", "test": "test"}  # as data sets are published
+    pieces = [(origin[name], x, y) for name, (x, y) in arrays.items()]
+    return {
+        "sha256": array_digest(array for pair in arrays.values() for array in pair),
+        "pixels": pixel_digest(pieces, classes),
+    }
+
+
+def _lines(listing: Listing, damaged: int, kept: bool) -> tuple[str, ...]:
+    counts = [f"{number:,} {kind}" for kind, number in sorted(listing.left_out.items())]
+    if damaged:
+        counts.append(f"{damaged:,} damaged images (named in config.json)")
+    lines = [f"  left out: {enumeration(counts, 20)}"] if counts else []
+    if not kept:
+        lines.append(f"  {listing.tree} cannot be written: the decoded images are not kept")
+    return tuple(lines)
+
+
+def _damaged_error(tree: Path, damaged: Damaged) -> UserError:
+    named = [f"{printable(file.path)} {why}" for file, why in sorted(damaged.items())]
+    more = f" (all names: {tree / FOLDER / 'damaged.json'})" if len(named) > 20 else ""
+    number = "1 image" if len(named) == 1 else f"{len(named):,} images"
+    return UserError(
+        f"{tree} holds {number} that cannot be used: {'; '.join(named[:20])}{more}:"
+        " replace or remove them, or leave them out with --skip-damaged"
+    )

@@ -1,36 +1,25 @@
+"""Colour data in three parts: CIFAR-10 in every layout, folders, digits before photographs."""
+
 import hashlib
 import pickle
+import sys
 import tarfile
+import warnings
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from shared_utils.datasets import cifar10, download, image_folder
+from shared_utils.datasets import cifar10, decoded, download
 from shared_utils.datasets.color_images import batches, load_torch_data
-from shared_utils.datasets.image_folder import read_class_folder
 from shared_utils.errors import UserError
-
-RNG = np.random.default_rng(0)
-
-
-def picture(path, size=(32, 32), color=None):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = RNG.integers(256, size=(size[1], size[0], 3), dtype=np.uint8)
-    if color is not None:
-        pixels[:] = color
-    Image.fromarray(pixels).save(path)
-    return pixels
+from tests import processes
+from tests.shared_utils.datasets.helpers import RNG, picture, tree
 
 
-@pytest.fixture
-def tree(tmp_path):
-    for part, count in (("train", 20), ("test", 3)):
-        for name in ("cat", "dog"):
-            for i in range(count):
-                picture(tmp_path / part / name / f"{i}.png", (40, 32 + i % 3))
-    return tmp_path
+def sizes(data):
+    return [len(y) for y in (data.y_train, data.y_val, data.y_test)]
 
 
 @pytest.fixture
@@ -87,126 +76,133 @@ def test_a_batch_without_the_published_digest_is_never_unpickled(published):
     assert not (data_dir / "ran").exists()
 
 
-def test_cifar10_as_an_image_folder_is_decoded_once(tree, monkeypatch):
-    (tree / "cifar10").mkdir()
-    for part in ("train", "test"):
-        (tree / part).rename(tree / "cifar10" / part)
-    data = load_torch_data("auto", tree)
-    assert data.name == "cifar10" and data.classes == ("cat", "dog") and not data.notice
-    assert [len(y) for y in (data.y_train, data.y_val, data.y_test)] == [36, 4, 6]
-    monkeypatch.setattr(image_folder, "decode", None)  # a second decoding would fail
-    assert load_torch_data("cifar10", tree).digest == data.digest
-    assert data.title == "CIFAR-10"
+@pytest.fixture
+def copy(published):
+    """The same images as PNG files called otherwise, in another order."""
+    data_dir, _ = published
+    _, *parts = cifar10.read_local(data_dir)
+    folder = data_dir / "other" / "cifar10"
+    for part, (x, y) in zip(("train", "test"), parts, strict=True):
+        for i, (pixels, label) in enumerate(zip(x, y, strict=True)):
+            path = folder / part / cifar10.CLASSES[label] / f"{-i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels.transpose(1, 2, 0)).save(path)
+    return data_dir / "other"
 
 
-def test_a_lossy_copy_of_cifar10_is_called_so(tree):
-    (tree / "cifar10").mkdir()
-    for part in ("train", "test"):
-        (tree / part).rename(tree / "cifar10" / part)
-    picture(tree / "cifar10" / "train" / "cat" / "last.jpg")
-    data = load_torch_data("cifar10", tree)
-    assert data.title == "CIFAR-10 (JPEG copy)" and data.source.endswith("JPEG files")
+def test_a_lossless_copy_of_cifar10_is_called_cifar10_whatever_its_files(
+    published, copy, monkeypatch
+):
+    original = load_torch_data("cifar10", published[0])
+    monkeypatch.setattr(cifar10, "PIXELS", original.pixels)
+    data = load_torch_data("auto", copy)
+    assert data.pixels == original.pixels and data.digest != original.digest
+    assert original.title == data.title == "CIFAR-10" and not data.notice
+    assert data.classes == cifar10.CLASSES and sizes(data) == sizes(original) == [50, 10, 20]
+    assert data.describe()["pixels"] == original.pixels
+    monkeypatch.setattr(decoded, "decode", None)  # a second decoding would fail
+    small = load_torch_data("cifar10", copy, limit=20)
+    assert sizes(small) == [20, 10, 20] and small.title == "CIFAR-10"
+    assert small.pixels == data.pixels and small.digest != data.digest
 
 
-def test_images_are_the_middle_square_in_rgb_and_labels_follow_the_folders(tmp_path):
-    pixels = picture(tmp_path / "a" / "0.png", (10, 8))
-    gray = np.arange(64, dtype=np.uint8).reshape(8, 8)
-    (tmp_path / "b").mkdir()
-    Image.fromarray(gray).save(tmp_path / "b" / "1.png")
-    x, y, names = read_class_folder(tmp_path, 8, tmp_path / "cache.npz")
-    assert names == ["a", "b"] and y.tolist() == [0, 1]
-    assert np.array_equal(x[0], pixels[:, 1:9].transpose(2, 0, 1))
-    assert np.array_equal(x[1], np.stack([gray] * 3))
+def test_a_lossy_copy_of_cifar10_is_called_a_copy_whatever_its_suffix(published, copy, monkeypatch):
+    monkeypatch.setattr(cifar10, "PIXELS", load_torch_data("cifar10", published[0]).pixels)
+    path = next((copy / "cifar10" / "train" / "cat").iterdir())
+    pixels = np.asarray(Image.open(path)).copy()
+    pixels[0, 0, 0] ^= 1
+    Image.fromarray(pixels).save(path)
+    data = load_torch_data("cifar10", copy)
+    assert data.name == "cifar10" and data.title == "CIFAR-10 (altered copy)"
+    assert "does not hold the published images" in data.notice
+    about = data.describe()
+    assert about["title"] == data.title and about["notice"] == data.notice
 
 
-def test_the_cache_follows_the_folder(tmp_path):
+def test_cifar100_is_known_by_its_pixels_and_other_folders_by_their_names(tmp_path, monkeypatch):
+    tree(tmp_path / "pets", {"cat": 5, "dog": 5})
+    data = load_torch_data("folder", tmp_path / "pets")
+    assert data.title == "pets" and data.name == "folder"
+    monkeypatch.setattr("shared_utils.datasets.color_images._CIFAR100", data.pixels)
+    assert load_torch_data("folder", tmp_path / "pets").title == "CIFAR-100"
+
+
+def test_a_folder_is_mapped_and_never_copied(tmp_path):
+    tree(tmp_path, {"cat": 10, "dog": 10})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        data = load_torch_data("folder", tmp_path, size=16)
+    assert data.x_train.shape == (14, 3, 16, 16) and data.x_train.is_contiguous()
+    parts = (data.x_train, data.x_val, data.x_test)
+    rows = {
+        x.untyped_storage().data_ptr() + x[0].numel() * (-sum(map(len, parts[:i])))
+        for i, x in enumerate(parts)
+    }
+    assert len(rows) == 1  # one file, its pieces one behind the other
+
+
+def test_what_was_found_is_told_in_lines_and_kept(tmp_path):
+    tree(tmp_path, {"train/cat": 10, "train/dog": 10, "val/cat": 2, "val/dog": 1})
+    (tmp_path / "train" / "cat" / "x.heic").write_bytes(b"")
+    (tmp_path / "val" / "dog" / "bad.png").write_bytes(b"")
+    data = load_torch_data("folder", tmp_path, skip_damaged=True)
+    assert data.report_lines() == [
+        f"data: {tmp_path.name}, from {tmp_path}",
+        "  train      16 images in 2 classes: cat 8, dog 8",
+        "  val         3 images in 2 classes: cat 2, dog 1",
+        "  test        4 images in 2 classes: cat 2, dog 2",
+        "  left out: 1 .heic files, 1 damaged images (named in config.json)",
+    ]
+    about = data.describe()
+    assert about["found"] == data.report_lines()
+    assert about["damaged"] == ["val/dog/bad.png: is empty"]
+    assert about["sizes"] == {"train": 16, "val": 3, "test": 4}
+
+
+def test_a_constant_channel_is_divided_by_one(tmp_path):
+    for i, name in enumerate(("a", "b")):
+        for j in range(5):
+            picture(tmp_path / name / f"{j}.png", (4, 4), color=(7, 128, 50 * i))
+    mean, std = load_torch_data("folder", tmp_path, size=4).statistics()
+    torch.testing.assert_close(mean, torch.tensor([7, 128, 25]) / 255)
+    torch.testing.assert_close(std, torch.tensor([1, 1, 25 / 255]))
+
+
+def measure_loading(folder):
+    import resource
+
+    decoded.decode = lambda path, size: np.zeros((3, size, size), np.uint8)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    data = load_torch_data("folder", folder, size=512)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    print(peak * 1024, sum(x.numel() for x in (data.x_train, data.x_val, data.x_test)))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts memory as Linux does")
+def test_loading_a_large_folder_takes_less_than_half_of_its_size_in_memory(tmp_path):
     for name in ("a", "b"):
-        picture(tmp_path / "in" / name / "0.png", color=10)
-    cache = tmp_path / "cache.npz"
-    read_class_folder(tmp_path / "in", 32, cache)
-    picture(tmp_path / "in" / "b" / "1.png", color=20)
-    x, y, _ = read_class_folder(tmp_path / "in", 32, cache)
-    assert y.tolist() == [0, 1, 1] and x[2, 0, 0, 0] == 20
-    cache.write_bytes(cache.read_bytes()[:-100])
-    again, _, _ = read_class_folder(tmp_path / "in", 32, cache)
-    assert np.array_equal(x, again)
-    assert len(list(tmp_path.iterdir())) == 2  # no temporary file is left
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for i in range(200):
+            (tmp_path / "images" / name / f"{i}.png").write_bytes(b"x")
+    with processes.run(measure_loading, tmp_path / "images", output=tmp_path / "out") as process:
+        process.join()
+    peak, arrays = map(int, (tmp_path / "out").read_text().split()[-2:])
+    assert arrays == 400 * 3 * 512**2
+    assert peak < arrays / 2
 
 
-def test_photographs_stand_as_the_camera_says(tmp_path):
-    pixels = RNG.integers(256, size=(8, 8, 3), dtype=np.uint8)
-    exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was held upright: turn a quarter clockwise
-    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
-    turned = image_folder.decode(tmp_path / "turned.png", 8)
-    assert np.array_equal(turned, np.rot90(pixels, -1).transpose(2, 0, 1))
+def test_a_terminal_sees_names_spelled_out(tmp_path):
+    tree(tmp_path / "\x1b[2J", {"\x1b[31mcat": 3, "do\ng": 3})
+    data = load_torch_data("folder", tmp_path / "\x1b[2J")
+    assert data.classes == (r"\x1b[31mcat", r"do\ng")
+    assert all(line.isprintable() for line in data.report_lines())
 
 
-def test_arrays_of_an_earlier_decoding_are_not_used(tmp_path, monkeypatch):
-    for name in ("a", "b"):
-        picture(tmp_path / "in" / name / "0.png")
-    cache, decoded = tmp_path / "cache.npz", []
-    read_class_folder(tmp_path / "in", 32, cache)
-    monkeypatch.setattr(image_folder, "_VERSION", image_folder._VERSION + 1)
-    monkeypatch.setattr(
-        image_folder, "decode", lambda path, size: decoded.append(path) or np.zeros((3, size, size))
-    )
-    read_class_folder(tmp_path / "in", 32, cache)
-    assert len(decoded) == 2
-
-
-def test_16_bit_greys_are_scaled_and_32_bit_ones_refused_by_name(tmp_path):
-    gray = np.arange(64, dtype=np.uint16).reshape(8, 8) * 1000
-    for name in ("gray.png", "gray.tif"):
-        Image.fromarray(gray).save(tmp_path / name)
-        found = image_folder.decode(tmp_path / name, 8)
-        assert np.array_equal(found, np.stack([gray // 256] * 3))
-    for mode, dtype in (("F", np.float32), ("I", np.int32)):
-        Image.fromarray(gray.astype(dtype)).save(tmp_path / f"{mode}.tif")
-        with pytest.raises(UserError, match=rf"{mode}.tif has pixels of 32 bits \(mode {mode}\)"):
-            image_folder.decode(tmp_path / f"{mode}.tif", 8)
-
-
-def test_unusable_folders_are_one_line_that_names_the_path(tree):
-    def fails(match, dataset="folder", data_dir=tree):
-        with pytest.raises(UserError, match=match) as caught:
-            load_torch_data(dataset, data_dir)
-        assert "\n" not in str(caught.value)
-
-    fails("nothing is not a folder", data_dir=tree / "nothing")
-    broken = tree / "train" / "dog" / "20.jpg"
-    broken.write_bytes(b"\xff\xd8 not a picture")
-    fails(r"train/dog/20.jpg cannot be read")
-    broken.unlink()
-    broken.symlink_to(tree / "gone.jpg")
-    fails(r"train/dog/20.jpg cannot be read")
-    broken.unlink()
-    (tree / "test" / "bird").mkdir()
-    picture(tree / "test" / "bird" / "0.png")
-    fails(r"test does not have the classes.*bird")
-    (tree / "train" / "bird").mkdir()
-    fails(r"train/bird holds no image")
-    picture(tree / "lonely" / "only" / "0.png")
-    fails("lonely holds fewer than two", data_dir=tree / "lonely")
-
-
-def test_one_tree_is_split_by_class(tree):
-    data = load_torch_data("folder", tree / "train", size=16)
-    assert data.x_train.shape == (29, 3, 16, 16)
-    assert len(data.y_test) == 8 and data.y_test.bincount().tolist() == [4, 4]
-    assert len(data.y_train) + len(data.y_val) == 32
-
-
-def test_a_handful_of_images_can_be_split_and_fewer_cannot(tmp_path):
-    for name in ("a", "b"):
-        for i in range(4):
-            picture(tmp_path / name / f"{i}.png")
-    data = load_torch_data("folder", tmp_path)
-    counts = [y.bincount().tolist() for y in (data.y_train, data.y_val, data.y_test)]
-    assert counts == [[2, 2], [1, 1], [1, 1]]
-    for i in range(3):
-        (tmp_path / "b" / f"{i}.png").unlink()
-    with pytest.raises(UserError, match="too few to be split"):
+def test_unusable_folders_are_one_line_that_names_the_path(tmp_path):
+    with pytest.raises(UserError, match="nothing is not a folder"):
+        load_torch_data("folder", tmp_path / "nothing")
+    tree(tmp_path, {"a": 2, "b": 9})
+    with pytest.raises(UserError, match="'a' has 2"):
         load_torch_data("folder", tmp_path)
 
 
@@ -228,15 +224,12 @@ def test_photo_digits_are_digits_before_photographs():
         load_torch_data("photo-digits", "unused", limit=9)
 
 
-def test_a_limit_leaves_the_test_whole_unless_all_is_limited(tree):
-    sizes = [
-        [len(y) for y in (data.y_train, data.y_val, data.y_test)]
-        for data in (
-            load_torch_data("folder", tree, limit, limit_all=limit_all)
-            for limit, limit_all in ((3, False), (3, True), (5, True), (100, True))
-        )
+def test_a_limit_leaves_the_test_whole_unless_all_is_limited():
+    found = [
+        sizes(load_torch_data("photo-digits", "unused", limit, limit_all=limit_all))
+        for limit, limit_all in ((30, False), (30, True), (200, True), (5000, True))
     ]
-    assert sizes == [[3, 4, 6], [3, 3, 3], [5, 4, 5], [36, 4, 6]]
+    assert found == [[30, 144, 360], [30, 30, 30], [200, 144, 200], [1293, 144, 360]]
 
 
 def test_a_share_of_nearly_all_images_works():

@@ -1,0 +1,254 @@
+"""Folders of images: split by their listing, decoded once, continued, and mapped."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from shared_utils.datasets import decoded
+from shared_utils.datasets.image_folder import read_image_folder
+from shared_utils.datasets.splits import Limit
+from shared_utils.errors import UserError
+from tests.shared_utils.datasets.helpers import picture, tree
+
+
+@pytest.fixture
+def decodings(monkeypatch):
+    """The names of the files that are decoded from now on."""
+    names = []
+
+    def decode(path, size, original=decoded.decode):
+        names.append(path.name)
+        return original(path, size)
+
+    monkeypatch.setattr(decoded, "decode", decode)
+    return names
+
+
+def shades(folder, classes=("cat", "dog"), count=10):
+    """Images of one colour each; return it by path."""
+    colors = {}
+    for i, name in enumerate(classes):
+        for j in range(count):
+            picture(folder / name / f"{j}.png", (6, 4), color=100 * i + j)
+            colors[f"{name}/{j}.png"] = 100 * i + j
+    return colors
+
+
+def counts(folder):
+    return {part: np.bincount(y).tolist() for part, (_, y) in folder.parts.items()}
+
+
+def test_one_tree_is_split_by_class_and_no_image_is_in_two_parts(tmp_path):
+    shades(tmp_path)
+    found = read_image_folder(tmp_path, 4)
+    assert counts(found) == {"train": [7, 7], "val": [1, 1], "test": [2, 2]}
+    for x, y in found.parts.values():
+        assert x.shape[1:] == (3, 4, 4) and x.dtype == np.uint8 and y.dtype == np.int64
+        np.testing.assert_array_equal(x[:, 0, 0, 0] // 100, y)
+    seen = np.concatenate([x[:, 0, 0, 0] for x, _ in found.parts.values()])
+    assert sorted(seen) == [*range(10), *range(100, 110)]
+
+
+def test_parts_that_are_there_are_used_as_they_are(tmp_path):
+    tree(tmp_path, {"Train/a": 10, "Train/b": 10, "valid/a": 2, "valid/b": 3})
+    assert counts(read_image_folder(tmp_path, 4)) == {
+        "train": [8, 8], "val": [2, 3], "test": [2, 2],
+    }  # fmt: skip
+    tree(tmp_path, {"test/a": 1, "test/b": 4})
+    assert counts(read_image_folder(tmp_path, 4)) == {
+        "train": [10, 10], "val": [2, 3], "test": [1, 4],
+    }  # fmt: skip
+
+
+def test_the_smallest_classes_are_in_every_part_and_smaller_ones_are_named(tmp_path):
+    tree(tmp_path, {"a": 60, "b": 3, "c": 30})
+    assert min(min(count) for count in counts(read_image_folder(tmp_path, 4)).values()) == 1
+    (tmp_path / "b" / "0.png").unlink()
+    with pytest.raises(UserError, match=r"every class needs 3 images or more.*'b' has 2"):
+        read_image_folder(tmp_path, 4)
+
+
+def test_a_second_look_decodes_nothing(tmp_path, decodings):
+    shades(tmp_path)
+    first = read_image_folder(tmp_path, 4)
+    assert len(decodings) == 20
+    again = read_image_folder(tmp_path, 4)
+    assert len(decodings) == 20 and again.digests == first.digests
+    assert isinstance(again.parts["train"][0], np.memmap)
+    assert not again.parts["train"][0].flags.writeable
+    read_image_folder(tmp_path, 2)  # another size is another file, and both are kept
+    read_image_folder(tmp_path, 4)
+    assert len(decodings) == 40
+
+
+def test_only_what_was_added_or_changed_is_decoded_and_the_old_file_goes(tmp_path, decodings):
+    shades(tmp_path)
+    read_image_folder(tmp_path, 4)
+    decodings.clear()
+    picture(tmp_path / "cat" / "new.png", color=50)
+    picture(tmp_path / "dog" / "3.png", (7, 5), color=60)
+    (tmp_path / "dog" / "4.png").unlink()
+    found = read_image_folder(tmp_path, 4)
+    assert sorted(decodings) == ["3.png", "new.png"]
+    seen = np.concatenate([x[:, 0, 0, 0] for x, _ in found.parts.values()])
+    assert sorted(seen) == sorted([*range(10), 50, 60, *({*range(100, 110)} - {103, 104})])
+    assert len(list((tmp_path / ".decoded").glob("*.npy"))) == 1
+
+
+def test_decoding_continues_where_it_was_stopped(tmp_path, decodings, monkeypatch):
+    shades(tmp_path, count=80)
+
+    def stop(path, size, original=decoded.decode):
+        if len(decodings) >= 100:
+            raise KeyboardInterrupt
+        return original(path, size)
+
+    monkeypatch.setattr(decoded, "_WINDOW", 64)
+    monkeypatch.setattr(decoded, "decode", stop)
+    with pytest.raises(KeyboardInterrupt):
+        read_image_folder(tmp_path, 4)
+    assert 64 <= len(decodings) < 110
+    monkeypatch.setattr(decoded, "decode", stop.__defaults__[0])
+    decodings.clear()
+    part = next((tmp_path / ".decoded").glob("*.part"))
+    part.write_bytes(part.read_bytes() + b"half")  # of a row
+    found = read_image_folder(tmp_path, 4)
+    assert len(decodings) == 160 - 64
+    for x, y in found.parts.values():
+        np.testing.assert_array_equal(x[:, 0, 0, 0] // 100, y)
+
+
+@pytest.mark.parametrize("harm", ["cut", "garbage", "version"])
+def test_a_damaged_or_older_file_of_arrays_is_made_again(tmp_path, decodings, monkeypatch, harm):
+    shades(tmp_path)
+    first = read_image_folder(tmp_path, 4)
+    digests = first.digests
+    del first
+    path = next((tmp_path / ".decoded").glob("*.npy"))
+    if harm == "version":
+        monkeypatch.setattr(decoded, "VERSION", decoded.VERSION + 1)
+    elif harm == "cut":
+        path.write_bytes(path.read_bytes()[:-1])
+    else:
+        path.write_bytes(b"garbage")
+        for other in (tmp_path / ".decoded").iterdir():
+            other.write_bytes(b"[]garbage")
+    decodings.clear()
+    again = read_image_folder(tmp_path, 4)
+    assert len(decodings) == 20 and again.digests == digests
+    assert len(list((tmp_path / ".decoded").glob("*.npy"))) == 1
+
+
+def test_the_limit_is_applied_before_decoding(tmp_path, decodings):
+    shades(tmp_path, count=30)
+    found = read_image_folder(tmp_path, 4, Limit(4))
+    assert counts(found) == {"train": [2, 2], "val": [2, 2], "test": [6, 6]}
+    assert len(decodings) == 20
+    small = read_image_folder(tmp_path, 4, Limit(3, everywhere=True))
+    assert [len(y) for _, y in small.parts.values()] == [3, 3, 3]
+    assert len(decodings) < 29  # most are copied from the first file
+    read_image_folder(tmp_path, 4)
+    assert len(decodings) == 60
+    assert len(list((tmp_path / ".decoded").glob("*.npy"))) == 1  # it holds what the others held
+    with pytest.raises(UserError, match="at least 2, one image per class"):
+        read_image_folder(tmp_path, 4, Limit(1))
+
+
+def test_all_damaged_images_are_named_together_each_with_its_cause(tmp_path, decodings):
+    shades(tmp_path)
+    (tmp_path / "cat" / "0.png").write_bytes(b"")
+    (tmp_path / "dog" / "3.png").write_bytes(b"no picture")
+    (tmp_path / "dog" / "x.jpg").symlink_to(tmp_path / "gone.jpg")
+    for _ in range(2):  # what is known to be damaged is looked at again, but nothing else
+        with pytest.raises(UserError) as caught:
+            read_image_folder(tmp_path, 4)
+        text = str(caught.value)
+        assert "3 images that cannot be used: cat/0.png is empty; dog/3.png is not an" in text
+        assert "dog/x.jpg is a link" in text and "--skip-damaged" in text and "\n" not in text
+    assert len(decodings) == 21 + 3
+    found = read_image_folder(tmp_path, 4, skip_damaged=True)
+    assert sum(len(y) for _, y in found.parts.values()) == 18
+    assert [line.split(":")[0] for line in found.damaged] == ["cat/0.png", "dog/3.png", "dog/x.jpg"]
+    assert found.left_out == ("  left out: 3 damaged images (named in config.json)",)
+
+
+def test_a_repaired_image_is_used(tmp_path, decodings):
+    shades(tmp_path)
+    path = tmp_path / "cat" / "0.png"
+    whole = path.read_bytes()
+    path.write_bytes(b"x" * len(whole))
+    with pytest.raises(UserError, match=r"cat/0\.png"):
+        read_image_folder(tmp_path, 4)
+    decodings.clear()
+    path.write_bytes(whole)
+    found = read_image_folder(tmp_path, 4)
+    assert decodings.count("0.png") >= 1 and set(decodings) == {"0.png"}
+    seen = np.concatenate([x[:, 0, 0, 0] for x, _ in found.parts.values()])
+    assert sorted(seen) == [*range(10), *range(100, 110)]
+
+
+def test_a_file_that_could_not_be_opened_once_is_used_when_it_can(tmp_path, monkeypatch):
+    """Its size and time stay the same, so the listing alone would not tell."""
+    shades(tmp_path)
+
+    def refuse(path, size, original=decoded.decode):
+        if path.name == "0.png":
+            raise decoded.DamagedImageError("cannot be read (Permission denied)")
+        return original(path, size)
+
+    monkeypatch.setattr(decoded, "decode", refuse)
+    with pytest.raises(UserError, match=r"2 images that cannot be used.*Permission denied"):
+        read_image_folder(tmp_path, 4)
+    skipped = read_image_folder(tmp_path, 4, skip_damaged=True)
+    assert len(skipped.damaged) == 2
+    monkeypatch.setattr(decoded, "decode", refuse.__defaults__[0])
+    found = read_image_folder(tmp_path, 4)
+    seen = np.concatenate([x[:, 0, 0, 0] for x, _ in found.parts.values()])
+    assert sorted(seen) == [*range(10), *range(100, 110)]
+
+
+def test_damage_that_leaves_too_few_images_is_told_first(tmp_path):
+    shades(tmp_path, count=3)
+    (tmp_path / "cat" / "0.png").write_bytes(b"")
+    with pytest.raises(UserError, match=r"cat/0\.png is empty"):
+        read_image_folder(tmp_path, 4)
+    with pytest.raises(UserError, match="'cat' has 2"):
+        read_image_folder(tmp_path, 4, skip_damaged=True)
+
+
+def test_a_folder_that_cannot_be_written_is_used_all_the_same(tmp_path):
+    shades(tmp_path)
+    (tmp_path / ".decoded").write_text("a file in the way, as good as a missing permission")
+    found = read_image_folder(tmp_path, 4)
+    assert counts(found)["train"] == [7, 7]
+    assert "cannot be written" in found.left_out[-1]
+
+
+def test_two_trees_with_the_same_images_have_one_pixel_digest(tmp_path):
+    shades(tmp_path / "one")
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    for i, path in enumerate(sorted((tmp_path / "two" / "cat").iterdir())):
+        path.rename(path.with_name(f"{9 - i}-renamed.png"))
+    one, two = (read_image_folder(tmp_path / name, 4).digests for name in ("one", "two"))
+    assert one["sha256"] != two["sha256"]
+    # Without a test part of its own, which images are tested depends on the names.
+    assert one["pixels"] != two["pixels"]
+    for name in ("one", "two"):
+        parts = tmp_path / f"{name}-parts"
+        shutil.copytree(tmp_path / name, parts / "train", ignore=lambda *_: [".decoded"])
+        tree(parts, {"test/cat": 1, "test/dog": 1})
+        for i, animal in enumerate(("cat", "dog")):
+            Image.new("RGB", (4, 4), (i, i, i)).save(parts / "test" / animal / "0.png")
+    one, two = (read_image_folder(tmp_path / f"{name}-parts", 4).digests for name in ("one", "two"))
+    assert one["sha256"] != two["sha256"] and one["pixels"] == two["pixels"]
+
+
+def test_names_of_damaged_images_cannot_command_a_terminal(tmp_path):
+    shades(tmp_path)
+    (tmp_path / "cat" / "\x1b[2J.png").write_bytes(b"")
+    found = read_image_folder(tmp_path, 4, skip_damaged=True)
+    assert found.damaged == (r"cat/\x1b[2J.png: is empty",)
+    assert json.loads((tmp_path / ".decoded" / "damaged.json").read_text()) == ["cat/\x1b[2J.png"]

@@ -116,8 +116,8 @@ def _ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _spread(values: np.ndarray) -> dict[str, float]:
-    low, middle, high = np.percentile(values, [0, 50, 100])
-    return {"low": float(low), "median": float(middle), "high": float(high)}
+    ends = {"low": np.min, "median": np.median, "high": np.max}
+    return {name: float(f(values)) for name, f in ends.items()}
 
 
 def _distance(factor: float) -> float:

@@ -101,7 +101,7 @@ def test_the_script_writes_every_number_and_repeats_it(tmp_path):
 def test_signals_that_die_out_or_overflow_are_no_errors(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for width, depth in ((1, 30), (3, 500)):
+        for width, depth in ((1, 30), (16, 500)):
             argv = ["--width", str(width), "--depth", str(depth), "--seeds", "1", "--no-show"]
             summary = initialization.main([*argv, "--runs-dir", str(tmp_path)])
             assert len(summary["conclusions"]) == 3

@@ -171,8 +171,7 @@ def fit(
             row = {"epoch": step.epoch}
             row["train_loss"], row["train_acc"] = evaluate(model, x, y, predict)
             row["val_loss"], row["val_acc"] = evaluate(model, data.x_val, data.y_val, predict)
-            if not math.isfinite(row["val_loss"]):
-                loss = row["val_loss"]
+            if not math.isfinite(loss := row["val_loss"]):
                 raise FloatingPointError(f"epoch {step.epoch}: the validation loss became {loss}")
             training.end_epoch(row)
             run.log(row)

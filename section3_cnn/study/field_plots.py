@@ -20,15 +20,22 @@ def draw_theoretical(path: Path, fields: list[Field], image: np.ndarray, title: 
 
 
 def draw_effective(path: Path, fields: list[Field], effective: dict, title: str) -> None:
-    """Draw how much every pixel counts for the central unit, before and after training."""
+    """Draw how much every pixel counts for the central unit, before and after training.
+
+    Each panel shows what the last layer's unit can see, and two pixels around it.
+    """
     fig, axes = _panels(len(effective), len(fields))
-    for row, (when, maps) in zip(axes, effective.items(), strict=True):
-        for ax, field in zip(row, fields, strict=True):
+    rows, cols = fields[-1].pixels(fields[-1].centre)
+    for of_row, (when, maps) in zip(axes, effective.items(), strict=True):
+        for ax, field in zip(of_row, fields, strict=True):
             drawn = ax.imshow(maps[field.name], cmap=SEQUENTIAL, vmin=0, vmax=1)
             _frame(ax, field, "white")
+            ax.set(
+                xlim=(cols.start - 2.5, cols.stop + 1.5), ylim=(rows.stop + 1.5, rows.start - 2.5)
+            )
             side = effective_side(maps[field.name])
             ax.set_title(f"{field.name}: side {side:.1f}", fontsize="medium")
-        row[0].set_ylabel(f"{when} training")
+        of_row[0].set_ylabel(f"{when} training")
     fig.colorbar(drawn, ax=axes, label="mean |gradient|, largest = 1", shrink=0.8)
     fig.suptitle(f"What the central unit looks at; frame: what it can see ({title})")
     save_figure(fig, path)

@@ -1,7 +1,7 @@
 """Receptive fields: which pixels a unit deep in the network can see, and which it really looks at.
 
 Layer by layer, along each axis (Araujo, Norris and Sim 2019, "Computing receptive fields of
-convolutional neural networks", equations 1 to 3), with kernel k, stride s and padding p:
+convolutional neural networks", on single-path networks), with kernel k, stride s, padding p:
 
     field  r <- r + (k - 1) j        jump  j <- j s        start  a <- a - p j
 

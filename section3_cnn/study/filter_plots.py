@@ -7,7 +7,6 @@ import numpy as np
 from shared_utils.plotting import (
     COLORS,
     DIVERGING,
-    SEQUENTIAL,
     new_figure,
     save_figure,
 )
@@ -45,20 +44,20 @@ def draw_patches(path: Path, patches: np.ndarray, title: str) -> None:
 
 
 def draw_features(path: Path, image: np.ndarray, stages: dict[str, np.ndarray], title: str) -> None:
-    """Draw the image (H, W) and the maps (C, h, w) of every stage, a row a stage."""
-    fig, axes = new_figure(len(stages) + 1, 1, size=(9, 0.85 * (len(stages) + 1) + 0.5))
+    """Draw the image (H, W) and the maps (C, h, w) of every stage, a row a stage, white for 0."""
+    fig, axes = new_figure(len(stages) + 1, 1, size=(10, 0.85 * (len(stages) + 1) + 0.5))
     rows = {"input": image[None], **stages}
     for ax, (name, maps) in zip(axes, rows.items(), strict=True):
         shown = maps[:_MOST_MAPS]
-        limit = np.abs(shown).max() or 1
-        signed = shown.min() < 0
-        grid = _mosaic(shown[None], gap=max(1, maps.shape[1] // 9))
-        look = {"cmap": DIVERGING if signed else SEQUENTIAL}
-        ax.imshow(grid, vmin=-limit if signed else 0, vmax=limit, **look)
+        grid = _mosaic(shown[None] / (np.abs(shown).max() or 1), gap=max(1, maps.shape[1] // 9))
+        drawn = ax.imshow(grid, cmap=DIVERGING, vmin=-1, vmax=1)
+        ax.set_facecolor("0.85")  # the gaps
         ax.set_anchor("W")
         _bare(ax)
         of = f"\n{len(shown)} of {len(maps)}" if len(shown) < len(maps) else ""
         ax.set_ylabel(f"{name}{of}", rotation=0, ha="right", va="center")
+    label = "value, largest of its row = 1"
+    fig.colorbar(drawn, ax=axes, label=label, shrink=0.6, panchor=False)
     fig.suptitle(title)
     save_figure(fig, path)
 

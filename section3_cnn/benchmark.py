@@ -186,7 +186,7 @@ def race_steps(race: Race, dtype: str, batch_size: int, peak: float) -> dict:
 def race_naive(race: Race) -> dict:
     """Time our float32 step against the usual network's, at batch 64.
 
-    In float32 too, and in float64, which is what NumPy computes in unless it is told otherwise.
+    In float32 too, and in float64, which is NumPy's default.
     """
 
     def usual_step(dtype: str) -> Step:

@@ -21,7 +21,7 @@ class SoftmaxCrossEntropy:
         """Return the loss, log sum_j exp(z_j) - z_y; shifting z by its maximum changes nothing.
 
         Raises ValueError, naming the shapes, unless there is one label for each row of logits, and
-        for a label that is no class.
+        for a label that is not a class.
         """
         target = np.asarray(target)
         if pred.ndim != 2 or target.shape != pred.shape[:1]:

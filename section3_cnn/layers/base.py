@@ -26,7 +26,7 @@ class Layer:
     """
 
     kind = "layer"  # a short name, for reports
-    # Turned off where x is data: its gradient costs time, and nobody reads it. `backward` of a
+    # Turned off where x is data: its gradient costs time and is not used. `backward` of a
     # layer with weights then returns None.
     needs_input_grad = True
     # Whether an image's output depends, in training, on which others are in its batch, and in which
@@ -51,7 +51,7 @@ class Layer:
         self.training = True
 
     def eval(self) -> None:
-        """Behave as in use: the output of an image depends on nothing but the image."""
+        """Behave as in evaluation: the output of an image depends on nothing but the image."""
         self.training = False
 
     def _add_param(self, name: str, value: np.ndarray, dtype) -> None:

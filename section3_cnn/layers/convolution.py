@@ -45,7 +45,7 @@ class Conv2D(TextbookConv2D):
         return images_first(y)
 
     def backward(self, grad_out: np.ndarray) -> np.ndarray | None:
-        """Overwrite `grads`; return dLoss/dx (N, C, H, W), or None where nobody needs it."""
+        """Overwrite `grads`; return dLoss/dx (N, C, H, W), or None where it is not needed."""
         check_grad(grad_out, self._out_shape, "Conv2D")
         dy = np.ascontiguousarray(images_last(np.asarray(grad_out)), self.dtype)
         cols = _by_row(self._buffers["cols"])

@@ -39,7 +39,7 @@ class Linear(Layer):
         return y
 
     def backward(self, grad_out: np.ndarray) -> np.ndarray | None:
-        """Overwrite `grads`; return dLoss/dx (N, in_features), or None where nobody needs it."""
+        """Overwrite `grads`; return dLoss/dx (N, in_features), or None where it is not needed."""
         expected = None if self._x is None else (len(self._x), self.out_features)
         check_grad(grad_out, expected, "Linear")
         dy = np.asarray(grad_out, self.dtype)

@@ -1,16 +1,16 @@
-"""Batch normalization and dropout: two layers that behave differently in training and in use.
+"""Batch normalization and dropout: two layers that behave differently in training and evaluation.
 
 Batch normalization gives every channel zero mean and unit variance over the batch, then lets the
-network choose a scale and a shift of its own. Layers no longer chase the moving scale of those
-below, so larger learning rates and deeper networks train:
+network choose a scale and a shift of its own. The scale of a layer's input no longer follows every
+change of the weights below, and larger learning rates and deeper networks train:
 
     xhat = (x - mean) / sqrt(var + eps)        y = gamma xhat + beta
     dgamma = sum of dy xhat        dbeta = sum of dy        (m numbers in each channel)
     dx = gamma / sqrt(var + eps) * (dy - dbeta / m - xhat dgamma / m)
 
-The last two terms of dx are there because mean and variance depend on x too. In use there may be no
-batch: running averages, gathered in training, take the place of mean and variance, and are
-constants for the gradient.
+The last two terms of dx are there because mean and variance depend on x too. In evaluation there
+may be no batch: running averages, gathered in training, take the place of mean and variance, and
+are constants for the gradient.
 
 Dropout silences each unit with probability p, so no unit can rely on one certain other.
 
@@ -90,8 +90,8 @@ class BatchNorm2D(Layer):
 class Dropout(Layer):
     """In training, zeroes each number with probability p and multiplies the others by 1 / (1 - p).
 
-    The factor keeps the expected value, so nothing is left to do in use (Srivastava et al. 2014,
-    section 10). `rng` draws the masks. Raises ValueError unless 0 <= p < 1.
+    The factor keeps the expected value, so nothing is left to do in evaluation (Srivastava et al.
+    2014, section 10). `rng` draws the masks. Raises ValueError unless 0 <= p < 1.
     """
 
     kind = "dropout"

@@ -113,7 +113,7 @@ class TextbookConv2D(Layer):
         return y.reshape(o, n, height, width).swapaxes(0, 1)
 
     def backward(self, grad_out: np.ndarray) -> np.ndarray | None:
-        """Overwrite `grads`; return dLoss/dx (N, C, H, W), or None where nobody needs it."""
+        """Overwrite `grads`; return dLoss/dx (N, C, H, W), or None where it is not needed."""
         check_grad(grad_out, self._out_shape, "Conv2D")
         dy = np.asarray(grad_out, self.dtype).swapaxes(0, 1).reshape(self.out_channels, -1)
         self.grads["W"][:] = (dy @ self._cols.T).reshape(self.params["W"].shape)

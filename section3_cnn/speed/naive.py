@@ -42,7 +42,7 @@ class NaiveConv2D(TextbookConv2D):
         return y.reshape(self.out_channels, *self._out_shape[2:], len(x)).transpose(3, 0, 1, 2)
 
     def backward(self, grad_out: np.ndarray) -> np.ndarray:
-        """Overwrite `grads`; return dLoss/dx (N, C, H, W), also where nobody reads it."""
+        """Overwrite `grads`; return dLoss/dx (N, C, H, W), also where it is not needed."""
         _, _, h, w = self._in_shape
         ph, pw = self.padding
         dy = grad_out.transpose(1, 2, 3, 0).reshape(self.out_channels, -1)

@@ -59,10 +59,9 @@ def main(argv: list[str] | None = None) -> dict:
 
 def describe(config: dict, about: dict) -> str:
     """Return the sentence at the top of the page."""
-    accuracy = about.get("val_acc")
+    accuracy, data = about.get("val_acc"), about.get("dataset", "digits")
     measured = f", validation accuracy {accuracy:.2%}" if isinstance(accuracy, float) else ""
-    data = {"mnist": "MNIST", "digits": "scikit-learn's digits"}.get(about.get("dataset"), "digits")
-    return f"The {config['arch']} network with {config['pool']} pooling, trained on {data}{measured}."
+    return f"The {config['arch']} CNN with {config['pool']} pooling, trained on {data}{measured}."
 
 
 if __name__ == "__main__":

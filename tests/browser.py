@@ -32,7 +32,7 @@ def run_in_page(page: str, script: str, folder: Path, width: int = 0) -> tuple[o
         f"{BROWSER} --headless --no-sandbox --disable-gpu --no-first-run --disable-sync"
         " --disable-background-networking --disable-component-update --enable-logging=stderr"
         f" --window-size=1200,900 --user-data-dir={folder / 'profile'} --dump-dom"
-        f" --virtual-time-budget=20000 --log-net-log={folder / 'net.json'}"
+        " --virtual-time-budget=20000"
     )
     done = subprocess.run(
         [*command.split(), path.as_uri()], capture_output=True, text=True, timeout=120
@@ -40,12 +40,6 @@ def run_in_page(page: str, script: str, folder: Path, width: int = 0) -> tuple[o
     assert done.returncode == 0, done.stderr
     title = html.unescape(re.search("<title>(.*?)</title>", done.stdout, re.DOTALL)[1])
     return json.loads(title), [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-
-
-def addresses(folder: Path) -> set[str]:
-    """Return all addresses that the browser asked for in `run_in_page`."""
-    log = (folder / "net.json").read_text(encoding="utf-8")
-    return set(re.findall(r'"url":"([^"]+)"', log))
 
 
 def _allowed(page: str, script: str) -> str:

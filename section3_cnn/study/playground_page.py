@@ -11,8 +11,6 @@ import json
 import re
 from pathlib import Path
 
-import numpy as np
-
 from section3_cnn.layers import AvgPool2D, Layer, MaxPool2D
 from section3_cnn.model import IMAGE_SHAPE, Sequential
 from section3_cnn.study.fields import receptive_fields

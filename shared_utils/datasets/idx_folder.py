@@ -1,7 +1,7 @@
 """Four IDX files of one's own: Fashion-MNIST, KMNIST, EMNIST, or drawings that nobody else has.
 
 The files are told apart by their names, as in MNIST: "train", and "t10k" or "test"; the images have
-three dimensions and the labels one.
+three dimensions and the labels one. They may lie in a folder "raw", as torchvision keeps them.
 """
 
 from pathlib import Path
@@ -49,14 +49,15 @@ def _find(folder: Path) -> dict[str, tuple[Path, Path]]:
     """Return the paths of images and labels, for "train" and "test"."""
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder: name that of the IDX files with --data-dir")
-    paths = [path for path in sorted(folder.iterdir()) if _is_idx(path)]
+    raw = folder / "raw"
+    paths = [path for path in sorted((raw if raw.is_dir() else folder).iterdir()) if _is_idx(path)]
     found = {}
     for role, words in _ROLES.items():
         mine = [path for path in paths if any(word in path.name.lower() for word in words)]
         for dimensions, kind in ((3, "images"), (1, "labels")):
             fitting = [path for path in mine if len(read_shape(path)) == dimensions]
-            # The same file may lie there both gzipped and not.
-            names = {path.name.removesuffix(".gz") for path in fitting}
+            # The same file may lie there both gzipped and not, and in both spellings.
+            names = {path.name.removesuffix(".gz").replace(".idx", "-idx") for path in fitting}
             if len(names) != 1:
                 what = f"{len(names)} files" if names else "no file"
                 seen = f": {enumeration(sorted(names))}" if names else ""

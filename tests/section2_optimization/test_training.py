@@ -46,6 +46,15 @@ def test_a_loss_that_is_not_finite_ends_the_training():
         next(epochs)
 
 
+def test_a_gradient_that_is_not_finite_ends_the_training(monkeypatch):
+    model = network()
+    epochs = train(model, lambda t: 0.1)
+    next(epochs)
+    monkeypatch.setattr(model, "backward", lambda grad: model.grads["0.b"].fill(np.inf))
+    with pytest.raises(FloatingPointError, match=r"gradient of 0\.b is not finite"):
+        next(epochs)
+
+
 def test_evaluation_counts_over_all_samples():
     model = network()
     logits = model.forward(X)

@@ -72,6 +72,12 @@ def test_a_wrong_gradient_beside_a_kink_is_still_wrong():
     assert check.verdict == "WRONG, 1 at a kink"
 
 
+def test_a_kink_between_one_and_two_steps_does_not_excuse_a_wrong_gradient():
+    cls = FAULTS["ReLU: mask of the gradient, not of the input"]
+    (check,) = check_gradients(cls(), np.array([[1.5e-5, -1.0, -2.0, 1.0]]))
+    assert not check.passed and check.kinks == 1
+
+
 def test_a_fresh_layer_that_adds_to_its_gradients_is_wrong():
     cls = FAULTS["Linear: gradients added to the old ones"]
     layer = cls(3, 2, rng=np.random.default_rng(0), dtype=np.float64)

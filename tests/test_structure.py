@@ -162,7 +162,7 @@ def test_every_script_starts_in_every_way(script, tmp_path):
     for way, process in running.items():
         output, _ = process.communicate()
         assert process.returncode == 0, f"{way}: {output}"
-        assert "default:" in output, way
+        assert "default:" in output or script.name == "quickstart.py", way
         if package(script) in SECTIONS and script.name != "quickstart.py":
             assert "--seed" in output and "--quick" in output, way
     assert list(tmp_path.iterdir()) == []

@@ -25,12 +25,6 @@ from shared_utils.datasets.splits import Limit, hold_out, subset
 from shared_utils.errors import UserError
 from shared_utils.seed import stream
 
-IMAGE_DATASETS = {
-    "auto": "CIFAR-10 where it is on disk or can be downloaded, else photo-digits",
-    "cifar10": "60,000 photographs, 32x32, 10 classes",
-    "folder": "your own images, <data-dir>/{train,val,test}/<class>/* or <data-dir>/<class>/*",
-    "photo-digits": "1,797 digits blended with photographs, 32x32, offline",
-}
 # `pixel_digest` of the published images of CIFAR-100, with their fine labels.
 _CIFAR100 = "a26b24bdebb994bfa3920210192994c229429aef7a4b4fd898bec53fa1a001ac"
 _BLOCK = 4096  # images that are counted at a time
@@ -122,7 +116,7 @@ def load_torch_data(
     limit_all: bool = False,
     skip_damaged: bool = False,
 ) -> TorchData:
-    """Load one of `IMAGE_DATASETS` and split it, stratified by class.
+    """Load one of `shared_utils.cli.IMAGE_DATASETS` and split it, stratified by class.
 
     CIFAR-10: 45,000 / 5,000 / 10,000 with the canonical test set. photo-digits: 1,293 / 144 / 360.
     A folder's images become squares of `size` pixels, split as `read_image_folder` says, which also

@@ -14,6 +14,7 @@ from shared_utils.cli import parse_args
 from shared_utils.datasets import mnist
 from shared_utils.datasets.download import DownloadError
 from shared_utils.datasets.gray_images import load_image_data
+from shared_utils.datasets.idx import encode_idx
 from shared_utils.errors import UserError
 from shared_utils.runs.checkpoints import save_checkpoint
 
@@ -133,6 +134,26 @@ def test_the_test_script_takes_the_first_images_where_a_number_is_given(trained,
     assert parse_args(test.build_parser(), ["--quick"], test.QUICK).images == 1000
 
 
+def test_images_of_ones_own_are_learned_and_tested_whatever_their_size_and_classes(tmp_path):
+    rng = np.random.default_rng(0)
+    for part, n in (("train", 120), ("t10k", 30)):
+        labels = np.arange(n, dtype=np.uint8) % 3
+        images = rng.integers(0, 60, (n, 6, 5), dtype=np.uint8)
+        images[np.arange(n), 2 * labels] += 150  # the row tells the class
+        (tmp_path / f"{part}-images-idx3-ubyte").write_bytes(encode_idx(images))
+        (tmp_path / f"{part}-labels-idx1-ubyte").write_bytes(encode_idx(labels + 4))
+    runs = ["--runs-dir", str(tmp_path / "runs"), "--no-show", "--data-dir", str(tmp_path)]
+    budget = ["--epochs", "3", "--batch-size", "8", "--hidden", "8", "--activations", "tanh"]
+    summary = train.main([*runs, *budget, "--dataset", "idx"])
+    assert summary["runs"]["tanh"]["test_acc"] > 0.9
+    model, about = load_model(tmp_path / "runs" / "train" / "tanh.pkl")
+    assert model.layer_sizes == (30, 8, 3)
+    assert about["classes"] == ["4", "5", "6"] and about["image_size"] == [6, 5]
+    tested = test.main(runs)["runs"]["tanh"]
+    assert tested["test_acc"] == summary["runs"]["tanh"]["test_acc"]
+    assert np.shape(tested["confusion"]) == (3, 3)
+
+
 def test_testing_before_training_says_what_to_do(tmp_path):
     with pytest.raises(UserError, match=r"run train\.py first"):
         test.main(["--runs-dir", str(tmp_path)])
@@ -173,10 +194,10 @@ def test_bad_arguments_end_in_one_line_and_touch_nothing(bad, tmp_path, capsys):
 
 
 def test_mnist_that_cannot_be_had_touches_nothing(tmp_path, monkeypatch):
-    def no_network():
+    def no_network(data_dir):
         raise DownloadError("no network")
 
-    monkeypatch.setattr(mnist, "_fetch_openml", no_network)
+    monkeypatch.setattr(mnist, "download", no_network)
     runs = tmp_path / "runs"
     arguments = ["--dataset", "mnist", "--data-dir", str(tmp_path), "--runs-dir", str(runs)]
     with pytest.raises(UserError, match="no network"):
@@ -185,10 +206,10 @@ def test_mnist_that_cannot_be_had_touches_nothing(tmp_path, monkeypatch):
 
 
 def test_the_fallback_is_named_in_output_config_and_figures(tmp_path, monkeypatch, capsys):
-    def no_network():
+    def no_network(data_dir):
         raise DownloadError("no network")
 
-    monkeypatch.setattr(mnist, "_fetch_openml", no_network)
+    monkeypatch.setattr(mnist, "download", no_network)
     arguments = ["--data-dir", str(tmp_path), "--runs-dir", str(tmp_path / "runs"), "--no-show"]
     train.main([*arguments, "--epochs", "1", "--hidden", "4", "--activations", "relu"])
     assert "using scikit-learn's small digits instead ***" in capsys.readouterr().out
@@ -240,7 +261,7 @@ def test_checkpoints_of_another_shape_are_refused(tmp_path):
 
 def test_a_network_for_other_images_is_refused_by_the_test_script(tmp_path):
     save_model(tmp_path / "m.pkl", MLP([4, 2], rng=np.random.default_rng(0)), {"dataset": "digits"})
-    with pytest.raises(UserError, match="does not classify digits"):
+    with pytest.raises(UserError, match="does not tell 10 classes of 784 pixels apart"):
         test.main(["--ckpt", str(tmp_path / "m.pkl"), "--runs-dir", str(tmp_path)])
     for about in ({}, {"dataset": [1]}, {"dataset": "cats"}):
         model_file(tmp_path / "m.pkl", about=about)

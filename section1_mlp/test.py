@@ -25,7 +25,7 @@ from shared_utils.cli import (
     positive_int,
     start,
 )
-from shared_utils.datasets.gray_images import CLASSES, ImageData, load_image_data
+from shared_utils.datasets.gray_images import ImageData, load_image_data
 from shared_utils.errors import UserError
 from shared_utils.plotting import save_figure, show_figures
 from shared_utils.stats import accuracy_ci95
@@ -71,8 +71,12 @@ def main(argv: list[str] | None = None) -> dict:
     data = replace(data, x_test=data.x_test[: args.images], y_test=data.y_test[: args.images])
     for path, (model, _) in zip(paths, networks.values(), strict=True):
         ends = model.layer_sizes[0], model.layer_sizes[-1], model.output
-        if ends != (28 * 28, CLASSES, "softmax"):
-            raise UserError(f"{path} is a network {name_of(model)}, which does not classify digits")
+        pixels, classes = flat(data.x_test).shape[1], len(data.classes)
+        if ends != (pixels, classes, "softmax"):
+            raise UserError(
+                f"{path} is a network {name_of(model)}, which does not tell {classes} classes of"
+                f" {pixels} pixels apart"
+            )
 
     with open_run(args, "test", data.describe()) as run:
         probs = {name: model.forward(flat(data.x_test)) for name, (model, _) in networks.items()}
@@ -91,22 +95,23 @@ def report(predicted: np.ndarray, data: ImageData) -> dict:
     """Print and return accuracy with its interval, and each class's precision and recall."""
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
+    classes = range(len(data.classes))
     correct, total = int(np.sum(predicted == data.y_test)), len(data.y_test)
     low, high = accuracy_ci95(correct, total)
     print(f"accuracy {correct / total:.2%} ({correct:,} of {total:,}), 95 % interval ", end="")
     print(f"{low:.2%} - {high:.2%}")
     precision, recall, _, support = precision_recall_fscore_support(
-        data.y_test, predicted, labels=range(CLASSES), zero_division=0
+        data.y_test, predicted, labels=classes, zero_division=0
     )
-    print(f"{'digit':>5}{'precision':>11}{'recall':>9}{'images':>8}")
-    for digit in range(CLASSES):
-        print(f"{digit:>5}{precision[digit]:>11.2%}{recall[digit]:>9.2%}{support[digit]:>8,}")
+    print(f"{'class':>5}{'precision':>11}{'recall':>9}{'images':>8}")
+    for k, name in enumerate(data.classes):
+        print(f"{name:>5}{precision[k]:>11.2%}{recall[k]:>9.2%}{support[k]:>8,}")
     return {
         "test_acc": correct / total,
         "test_ci95": (low, high),
         "precision": precision.tolist(),
         "recall": recall.tolist(),
-        "confusion": confusion_matrix(data.y_test, predicted, labels=range(CLASSES)).tolist(),
+        "confusion": confusion_matrix(data.y_test, predicted, labels=classes).tolist(),
     }
 
 

@@ -136,5 +136,5 @@ def steps_per_epoch(n: int, batch_size: int) -> int:
 
 
 def flat(images: np.ndarray) -> np.ndarray:
-    """Return images (N, 1, 28, 28) as rows (N, 784), without copying."""
+    """Return images (N, 1, H, W) as rows (N, H W), without copying."""
     return images.reshape(len(images), -1)

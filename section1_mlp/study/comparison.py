@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from section1_mlp.model import MLP
 from section1_mlp.study.checkpoint import save_model
 from section1_mlp.training import SGD, fit, flat
-from shared_utils.datasets.gray_images import CLASSES, ImageData
+from shared_utils.datasets.gray_images import ImageData
 from shared_utils.errors import UserError
 from shared_utils.runs import RunFolder, TrainingRun
 from shared_utils.runs.outcomes import Outcome
@@ -58,7 +58,7 @@ def train(
     activation: str, seed: int, data: ImageData, settings: Settings, folder: RunFolder
 ) -> Outcome:
     """Train one network. Raises FloatingPointError when its loss is no longer finite."""
-    sizes = (flat(data.x_train).shape[1], *settings.hidden, CLASSES)
+    sizes = (flat(data.x_train).shape[1], *settings.hidden, len(data.classes))
     model = MLP(sizes, activation, rng=stream(seed, "init"))
     lr = settings.lr or LEARNING_RATES[activation]
     history = fit(
@@ -75,6 +75,7 @@ def train(
 
 def save(outcome: Outcome, data: ImageData, folder: RunFolder) -> None:
     """Write a network's weights, and what it was trained on, to `<activation>.pkl`."""
-    about = {"dataset": data.name, "sha256": data.digest}
+    about = {"dataset": data.name, "sha256": data.digest, "classes": list(data.classes)}
+    about["image_size"] = list(data.x_train.shape[2:])  # height and width
     about |= {"epoch": outcome.history.best_epoch, "val_acc": outcome.val_acc}
     save_model(folder.path / f"{outcome.name}.pkl", outcome.model, about)

@@ -7,7 +7,7 @@ import numpy as np
 from section1_mlp.model import MLP
 from section1_mlp.study.results import best_activation
 from section1_mlp.training import flat
-from shared_utils.datasets.gray_images import CLASSES, ImageData
+from shared_utils.datasets.gray_images import ImageData
 from shared_utils.plotting import COLORS, MARKERS, SEQUENTIAL, new_figure, save_figure
 from shared_utils.runs.outcomes import Outcome, by_name
 from shared_utils.seed import stream
@@ -114,15 +114,19 @@ def draw_confusion(probs: dict[str, np.ndarray], data: ImageData):
     """Confusion matrices of the test set, one a network: counts, coloured by the errors."""
     from sklearn.metrics import confusion_matrix
 
-    fig, axes = new_figure(1, len(probs), (4.4 * len(probs), 5), squeeze=False)
+    ticks = range(len(data.classes))
+    side = max(4.4, 0.35 * len(ticks))
+    fig, axes = new_figure(1, len(probs), (side * len(probs), side + 0.6), squeeze=False)
     for ax, (name, p) in zip(axes[0], probs.items(), strict=True):
-        counts = confusion_matrix(data.y_test, p.argmax(axis=1), labels=range(CLASSES))
+        counts = confusion_matrix(data.y_test, p.argmax(axis=1), labels=ticks)
         errors = counts - np.diag(np.diag(counts))
         ax.imshow(errors, cmap="Blues", vmax=max(errors.max() * 2, 1))
         for (row, col), count in np.ndenumerate(counts):
             if count:
                 ax.text(col, row, count, ha="center", va="center", fontsize=8)
-        ax.set(xlabel="predicted digit", ylabel="true digit", xticks=range(10), yticks=range(10))
+        ax.set(xlabel="predicted class", ylabel="true class")
+        ax.set_xticks(ticks, data.classes)
+        ax.set_yticks(ticks, data.classes)
         ax.set_title(f"{name}: {errors.sum()} of {counts.sum():,} wrong")
         ax.grid(False)
     fig.suptitle(f"{data.title}, test set")
@@ -130,7 +134,7 @@ def draw_confusion(probs: dict[str, np.ndarray], data: ImageData):
 
 
 def draw_mistakes(outcome: Outcome, data: ImageData):
-    """The test digits that the network gets wrong with the most confidence."""
+    """The test images that the network gets wrong with the most confidence."""
     predicted, confidence = outcome.scores.argmax(axis=1), outcome.scores.max(axis=1)
     wrong = np.flatnonzero(predicted != data.y_test)
     shown = wrong[np.argsort(-confidence[wrong], kind="stable")][:18]
@@ -139,7 +143,8 @@ def draw_mistakes(outcome: Outcome, data: ImageData):
         ax.axis("off")
     for ax, index in zip(axes.flat, shown, strict=False):
         ax.imshow(data.x_test[index, 0], cmap="gray_r", interpolation="nearest")
-        title = f"{data.y_test[index]} taken for {predicted[index]}\n{confidence[index]:.1%}"
+        true, taken = data.classes[data.y_test[index]], data.classes[predicted[index]]
+        title = f"{true} taken for {taken}\n{confidence[index]:.1%}"
         ax.set_title(title, fontsize=9)
     fig.suptitle(f"{data.title}: the most confident of {outcome.name}'s {len(wrong)} test errors")
     return fig

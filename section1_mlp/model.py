@@ -37,7 +37,8 @@ class MLP:
     Biases start at zero, weights at random, with a variance that keeps the signal's size from layer
     to layer: N(0, 2 / in) for ReLU, which silences half of its inputs (He et al. 2015, "Delving
     deep into rectifiers", equation 10), U(-r, r) with r = sqrt(6 / (in + out)) for the others
-    (Glorot and Bengio 2010, equation 16).
+    (Glorot and Bengio 2010, equation 16). That is meant for slopes of 1 at zero, as tanh has:
+    sigmoid's is 1/4, and its signal still shrinks from layer to layer (`initialization.py`).
 
     Raises ValueError for fewer than two layers, sizes below 1, or an unknown activation or output.
     """

@@ -23,7 +23,8 @@ class SGD(Optimizer):
 
     The rate stands outside of v, as in PyTorch: a new rate acts at once on the whole velocity.
     Nesterov's rule takes its gradient one velocity ahead, at theta - eta mu v. The form here is
-    that rule written for the point ahead, so that g is always taken where the parameters are.
+    that rule written for the point ahead, so that g is always taken where the parameters are; the
+    two visit the same points as long as the rate is constant.
     Sources: Polyak (1964); Nesterov (1983); Sutskever et al. (2013), equations 1 to 4, there with
     v' = -eta v.
     """

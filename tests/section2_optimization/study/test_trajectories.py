@@ -1,5 +1,7 @@
 """The three surfaces and the paths on them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -38,6 +40,31 @@ def test_on_the_ravine_momentum_goes_lower_than_gradient_descent_at_any_rate():
     assert lowest > 0.9 and height(ravine, path)[-1] < 0.02  # as the page says
     above = follow(ravine, BY_NAME["gd"], 2.02 / 300)
     assert height(ravine, above)[-1] > height(ravine, above)[0]
+
+
+def test_adaptive_rules_notice_that_the_ravine_is_turned_and_the_others_do_not():
+    ravine, c = SURFACES[0], 1 / np.sqrt(2)
+
+    def gradient(x, y):
+        a, b = ravine.grad(c * (x + y), c * (y - x))
+        return c * (a - b), c * (a + b)
+
+    a, b = ravine.start
+    turned = replace(
+        ravine,
+        f=lambda x, y: ravine.f(c * (x + y), c * (y - x)),
+        grad=gradient,
+        start=(c * (a - b), c * (a + b)),
+        view=(-3, 3, -3, 3),
+    )
+
+    def end(surface, name):
+        return height(surface, best_paths(surface, [BY_NAME[name]])[name][1])[-1]
+
+    for name in ("gd", "momentum", "nesterov"):
+        assert end(turned, name) == pytest.approx(end(ravine, name), rel=1e-6)
+    assert end(ravine, "adam") < 1e-3 < 0.2 < end(turned, "adam")  # as the page says
+    assert end(ravine, "rmsprop") < 1e-29 < 1 < end(turned, "rmsprop")
 
 
 def test_paths_stay_in_the_picture_and_stochastic_descent_is_not_drawn_twice():

@@ -132,7 +132,7 @@ def load_torch_data(
     if dataset == "photo-digits":
         return _photo_digits("", limits)
     try:
-        source, folder = _cifar10(data_dir)
+        source, folder = _cifar10(data_dir, skip_damaged)
     except DownloadError as error:
         tried = f"CIFAR-10 is not in {data_dir}, and its download failed ({error})"
         if dataset == "cifar10":
@@ -163,10 +163,10 @@ def batches(n: int, batch_size: int, rng: np.random.Generator) -> Iterator[Tenso
     yield from order.tensor_split(-(-n // batch_size))
 
 
-def _cifar10(data_dir: Path) -> tuple[str, ImageFolder]:
+def _cifar10(data_dir: Path, skip_damaged: bool) -> tuple[str, ImageFolder]:
     found, tree = cifar10.read_local(data_dir), data_dir / "cifar10"
     if found is None and tree.is_dir():
-        return str(tree), read_image_folder(tree, 32)
+        return str(tree), read_image_folder(tree, 32, skip_damaged=skip_damaged)
     source, train, test = found or cifar10.download(data_dir)
     return source, _split(cifar10.CLASSES, train, test, max(len(train[1]) // 10, 10))
 

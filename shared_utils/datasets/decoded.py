@@ -84,9 +84,10 @@ class DecodedImages:
         """
         path = self._path(files)
         shape = (len(files), 3, self._size, self._size)
-        images = _mapped(path, shape)
-        if images is not None:
-            return images, {}
+        for known in (path, self._tree / FOLDER / path.name):  # the same, where it can be written
+            images = _mapped(known, shape)
+            if images is not None:
+                return images, {}
         damaged = self._fill(path.with_suffix(".part"), files, shape)
         if damaged:
             return None, damaged
@@ -97,8 +98,8 @@ class DecodedImages:
     def remember(self, files: list[ImageFile], compute: Callable[[], dict]) -> dict:
         """Return what `compute` returned when it was first called for these `files`."""
         name = self._path(files).with_suffix(".sums").name
-        known = self._read_json(name, None)
-        if known is None:
+        known = self._read_json(name, {})
+        if not known:
             known = compute()
             write_atomically(self._folder / name, json.dumps(known).encode())
         return known
@@ -160,9 +161,9 @@ class DecodedImages:
         rows, row_size = {}, 3 * self._size**2
         for names in self._others(part):
             for path in (names.with_suffix(".npy"), names.with_suffix(".part")):
-                if not path.exists():
+                header = _header_size(path)
+                if header is None:
                     continue
-                header = path.stat().st_size and _header_size(path)
                 whole = (path.stat().st_size - header) // row_size
                 for row, file in enumerate(self._files_of(names)[:whole]):
                     if file in wanted:
@@ -221,10 +222,12 @@ class DecodedImages:
         write_atomically(self._folder / "damaged.json", content.encode())
 
     def _read_json(self, name: str, default):
+        """Return a file's content; `default` when it is missing, damaged or of another kind."""
         try:
-            return json.loads((self._folder / name).read_bytes())
-        except (OSError, ValueError):  # missing or damaged: it only saves time
+            content = json.loads((self._folder / name).read_bytes())
+        except (OSError, ValueError):  # it only saves time
             return default
+        return content if isinstance(content, type(default)) else default
 
 
 def _writable_folder(folder: Path) -> tuple[Path, bool]:
@@ -266,11 +269,15 @@ def _seek_end(file: BinaryIO, shape: tuple[int, ...]) -> int:
     return done
 
 
-def _header_size(path: Path) -> int:
-    with open(path, "rb") as file:
-        np.lib.format.read_magic(file)
-        np.lib.format.read_array_header_1_0(file)
-        return file.tell()
+def _header_size(path: Path) -> int | None:
+    """Return where the rows of an array file begin; None when it is missing or damaged."""
+    try:
+        with open(path, "rb") as file:
+            np.lib.format.read_magic(file)
+            np.lib.format.read_array_header_1_0(file)
+            return file.tell()
+    except (OSError, ValueError):
+        return None
 
 
 def _mapped(path: Path, shape: tuple[int, ...]) -> np.memmap | None:

@@ -121,7 +121,7 @@ def test_decoding_continues_where_it_was_stopped(tmp_path, decodings, monkeypatc
         np.testing.assert_array_equal(x[:, 0, 0, 0] // 100, y)
 
 
-@pytest.mark.parametrize("harm", ["cut", "garbage", "version"])
+@pytest.mark.parametrize("harm", ["cut", "garbage", "other JSON", "version"])
 def test_a_damaged_or_older_file_of_arrays_is_made_again(tmp_path, decodings, monkeypatch, harm):
     shades(tmp_path)
     first = read_image_folder(tmp_path, 4)
@@ -135,7 +135,8 @@ def test_a_damaged_or_older_file_of_arrays_is_made_again(tmp_path, decodings, mo
     else:
         path.write_bytes(b"garbage")
         for other in (tmp_path / ".decoded").iterdir():
-            other.write_bytes(b"[]garbage")
+            other.write_bytes(b"garbage" if harm == "garbage" else b"5")
+        picture(tmp_path / "cat" / "0.png", color=0)  # another listing, another file of arrays
     decodings.clear()
     again = read_image_folder(tmp_path, 4)
     assert len(decodings) == 20 and again.digests == digests
@@ -225,6 +226,20 @@ def test_a_folder_that_cannot_be_written_is_used_all_the_same(tmp_path):
     found = read_image_folder(tmp_path, 4)
     assert counts(found)["train"] == [7, 7]
     assert "cannot be written" in found.left_out[-1]
+
+
+def test_arrays_that_another_person_left_in_a_read_only_folder_are_used(tmp_path, decodings):
+    shades(tmp_path)
+    first = read_image_folder(tmp_path, 4).digests
+    decodings.clear()
+
+    def refuse(**options):
+        raise PermissionError(13, "Permission denied")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decoded.tempfile, "TemporaryFile", refuse)
+        assert read_image_folder(tmp_path, 4).digests == first
+    assert decodings == []
 
 
 def test_two_trees_with_the_same_images_have_one_pixel_digest(tmp_path):

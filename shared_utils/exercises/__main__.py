@@ -1,0 +1,172 @@
+"""Exercises that grade themselves: take functions out of the lessons, write them, get a verdict.
+
+    python -m shared_utils.exercises list
+    python -m shared_utils.exercises start 1.1 2.2 --to ../my-exercises
+    cd ../my-exercises, write the functions, then
+    python -m shared_utils.exercises check             (default: all that were started here)
+
+check exits with status 1 when something is not right.
+"""
+
+import argparse
+import csv
+import io
+import re
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # start from any directory
+
+from shared_utils.cli import folder_path, positive_float, start
+from shared_utils.datasets.names import printable
+from shared_utils.errors import UserError
+from shared_utils.exercises import handout
+from shared_utils.exercises.grading import SECONDS, Verdict, grade
+from shared_utils.exercises.table import Exercise, choose, exercises
+from shared_utils.files import write_atomically
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the commands and their flags."""
+    parser = argparse.ArgumentParser(
+        prog="python -m shared_utils.exercises",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, words: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=words, description=words)
+
+    listing = command("list", "list the exercises, and which are done in a hand-out")
+    listing.add_argument(
+        "folder",
+        type=folder_path,
+        nargs="?",
+        default=Path(),
+        help="the hand-out (default: the current folder, if it is one)",
+    )
+    making = command("start", "make a hand-out, or add exercises to one")
+    making.add_argument("numbers", nargs="+", help="such as 1.1 2.3, or all")
+    making.add_argument("--to", type=folder_path, required=True, help="the folder of the hand-out")
+    checking = command("check", "grade what stands in one or more hand-outs")
+    checking.add_argument(
+        "what",
+        nargs="*",
+        help="folders, and numbers such as 1.1 (default: the current folder, all started in it)",
+    )
+    checking.add_argument(
+        "--seconds",
+        type=positive_float,
+        default=SECONDS,
+        help="time limit of each exercise (default: %(default)s)",
+    )
+    checking.add_argument(
+        "--csv", type=folder_path, help="also write the verdicts to this file (default: none)"
+    )
+    for name, words in (
+        ("hint", "say where to begin"),
+        ("solution", "show the original functions, as a difference"),
+    ):
+        asking = command(name, words)
+        asking.add_argument("numbers", nargs="+", help="such as 1.1 2.3, or all")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> dict[str, Verdict] | None:
+    """Run one command; return the last folder's verdicts by number when it was `check`."""
+    args = build_parser().parse_args(argv)
+    if args.command == "list":
+        print_list(args.folder)
+    elif args.command == "start":
+        print("\n".join(handout.start(choose(args.numbers), args.to)))
+        print(f"\nnext: cd {args.to}, write them, then python -m shared_utils.exercises check")
+    elif args.command == "check":
+        return check(args.what, args.seconds, args.csv)
+    for row in choose(args.numbers) if "numbers" in args and args.command != "start" else ():
+        print(hint(row) if args.command == "hint" else handout.solution(row))
+
+
+def print_list(folder: Path) -> None:
+    """Print a line for each exercise, with its state where `folder` is a hand-out."""
+    states = handout.read_record(folder)["exercises"] if handout.is_handout(folder) else {}
+    print(f"{'':<5}{'minutes':>7}  {'state':<10}{'what to write'}")
+    for row in exercises().values():
+        state = states.get(row.number, "")
+        names = ", ".join(function.split(":")[1] for function in row.functions)
+        print(f"{row.number:<5}{row.minutes:>7}  {state:<10}{row.title} ({names})")
+
+
+def hint(row: Exercise) -> str:
+    """Return an exercise's hint, and where its equations are derived."""
+    return f'{row.number}  {row.title}\n{row.hint}\nderived in {row.page}, "{row.heading}"\n'
+
+
+def check(what: list[str], seconds: float, table: Path | None) -> dict[str, Verdict]:
+    """Grade, print every verdict, keep the progress; exit with 1 when something is not right."""
+    numbers = [text for text in what if re.fullmatch(r"\d+\.\d+|all", text)]
+    folders = [folder_path(text) for text in what if text not in numbers] or [Path()]
+    lines, right = [("folder", "exercise", "verdict", "first failing case")], True
+    for folder in folders:
+        if len(folders) > 1:
+            print(f"== {printable(str(folder))}")
+        try:
+            verdicts = check_folder(folder, numbers, seconds)
+        except UserError as error:
+            if len(folders) == 1:
+                raise
+            print(f"{error}\n")
+            verdicts = {"": Verdict("not graded")}
+        lines += [(folder, number, v.status, v.case) for number, v in verdicts.items()]
+        right &= all(
+            v.status in ("right", "not graded") and number for number, v in verdicts.items()
+        )
+    if table:
+        text = io.StringIO()
+        csv.writer(text).writerows(lines)
+        write_atomically(table, text.getvalue().encode("utf-8", "backslashreplace"))
+        print(f"verdicts: {table}")
+    if not right:
+        sys.exit(1)
+    return verdicts
+
+
+def check_folder(folder: Path, numbers: list[str], seconds: float) -> dict[str, Verdict]:
+    """Grade one hand-out: the exercises of these numbers, or all that were started in it.
+
+    Raises UserError when it is not a hand-out, or an exercise was not started in it.
+    """
+    record = handout.read_record(folder)
+    started = record["exercises"]
+    chosen = choose(numbers if numbers and "all" not in numbers else list(started))
+    verdicts = {}
+    for row in chosen:
+        if row.number not in started:
+            raise UserError(f"exercise {row.number} was not started in {folder}: start it first")
+        verdicts[row.number] = verdict = grade(row, folder, seconds)
+        print("\n".join(report(row, verdict)) + "\n")
+        started[row.number] = "done" if verdict.status == "right" else verdict.status
+    try:
+        handout.write_record(folder, record)
+    except OSError as error:
+        print(f"the progress could not be kept: {error.strerror}")
+    done = sum(state == "done" for state in started.values())
+    print(f"{done} of {len(started)} started exercises are done")
+    return verdicts
+
+
+def report(row: Exercise, verdict: Verdict) -> list[str]:
+    """Return a verdict in at most ten lines."""
+    lines = [f"{row.number}  {row.title}: {verdict.status}"]
+    if verdict.status == "not done":
+        lines.append(f"  still empty: {', '.join(row.functions)}")
+    elif verdict.status in ("wrong", "error"):
+        lines.append(f"  first failing case: {verdict.case}")
+    lines += [f"  {line}" for line in verdict.lines[:6]]
+    if verdict.status in ("wrong", "error", "not done"):
+        lines.append(f'  see {row.page}, "{row.heading}", or ask for: hint {row.number}')
+    return lines
+
+
+if __name__ == "__main__":
+    start(main)

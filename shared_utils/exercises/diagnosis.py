@@ -1,0 +1,212 @@
+"""What is wrong with an answer, in words: where it differs, and what such a difference means.
+
+A wrong array says a lot about the slip that made it. Twice the right numbers, their transpose, N
+times as much: each has its usual cause. First come the classic slips of the exercise, whose numbers
+its oracle can compute, then those that any exercise may have.
+"""
+
+import math
+
+import numpy as np
+
+from shared_utils.datasets.names import printable
+from shared_utils.exercises.table import Exercise
+
+FLOAT32_TOLERANCE = 2e-5  # of the largest expected entry
+
+
+def judge_case(row: Exercise, arguments: dict, record: dict) -> list[str]:
+    """Return what is wrong with the answers to one case, in a few lines; none if all are right."""
+    if record["changed"]:
+        names = ", ".join(record["changed"])
+        return [f"it changes its argument {names}: work on a copy, the caller still needs it"]
+    if row.drawn:
+        arguments = arguments | {row.drawn: decode(record["answers"].get(row.drawn, {}))}
+    expected = row.oracle(**arguments)
+    wrong = {}
+    for name, wanted in expected.items():
+        lines = compare(record["answers"].get(name, {"type": "NoneType"}), wanted, row.tolerance)
+        if lines:
+            wrong[name] = lines
+    if not wrong:
+        return []
+    name, lines = next(iter(wrong.items()))
+    lines = [f"{name}: {lines[0]}", *lines[1:]]
+    others = [other for other in expected if other not in wrong]
+    if others:
+        lines.append(f"right in this case: {', '.join(others)}")
+    answer = decode(record["answers"].get(name, {}))
+    if answer is not None:
+        lines += explain(row, arguments, name, answer, np.asarray(expected[name]))
+    return lines
+
+
+def decode(encoded: dict) -> np.ndarray | None:
+    """Return the array of numbers of an encoded answer; None for anything else."""
+    if "values" not in encoded:
+        return None
+    array = np.array(encoded["values"], encoded["dtype"] or None)
+    return array.reshape(encoded["shape"])
+
+
+def compare(encoded: dict, wanted, tolerance: float) -> list[str]:
+    """Return how an answer differs from what is wanted: in kind, shape, dtype, or numbers."""
+    wanted, answer = np.asarray(wanted), decode(encoded)
+    kind = printable(str(encoded["type"]))[:60]
+    if kind == "NoneType":
+        return ["it is None: is a return missing, or was something never written?"]
+    if answer is None:
+        return [f"it is a {kind}, not {_form(wanted)}"]
+    if answer.shape != wanted.shape:
+        return [f"its shape is {answer.shape}, but {wanted.shape} is expected"]
+    if wanted.dtype.kind == "f" and encoded["dtype"] and answer.dtype != wanted.dtype:
+        return [
+            f"its dtype is {answer.dtype}, but {wanted.dtype} goes in and is expected:"
+            " something on the way has another dtype"
+        ]
+    if matches(answer, wanted, tolerance):
+        return []
+    return _numbers(answer, wanted, tolerance)
+
+
+def matches(answer: np.ndarray, wanted: np.ndarray, tolerance: float) -> bool:
+    """Return whether two arrays are equal up to `tolerance` times the largest wanted entry."""
+    if answer.shape != wanted.shape:
+        return False
+    if np.float32 in (answer.dtype, wanted.dtype):
+        tolerance = max(tolerance, FLOAT32_TOLERANCE)
+    return bool(np.all(_is_close(answer, wanted, tolerance)))
+
+
+def _is_close(answer, wanted, tolerance):
+    finite = np.abs(wanted[np.isfinite(wanted)])
+    largest = float(finite.max(initial=0)) or 1.0
+    return np.isclose(answer, wanted, rtol=0, atol=tolerance * largest, equal_nan=True)
+
+
+def _numbers(answer: np.ndarray, wanted: np.ndarray, tolerance: float) -> list[str]:
+    odd = ~np.isfinite(answer) & np.isfinite(wanted)
+    if odd.any():
+        place = _place(np.argwhere(odd)[0])
+        value = answer[odd].flat[0]
+        return [f"{int(odd.sum())} of {answer.size} entries are not finite, {value}{place} first"]
+    if np.float32 in (answer.dtype, wanted.dtype):
+        tolerance = max(tolerance, FLOAT32_TOLERANCE)
+    wrong = ~_is_close(answer, wanted, tolerance)
+    gap = np.where(wrong, np.abs(answer.astype(float) - wanted), -1)
+    at = np.unravel_index(np.argmax(gap), gap.shape)
+    return [
+        f"{int(wrong.sum())} of {answer.size} entries of {_form(wanted)} are wrong",
+        f"largest difference {gap[at]:.4g}{_place(at)}:"
+        f" it is {answer[at]:.6g}, expected {wanted[at]:.6g}",
+    ]
+
+
+def _form(wanted: np.ndarray) -> str:
+    return f"an array {wanted.shape}" if wanted.shape else "a number"
+
+
+def _place(at) -> str:
+    return f" at [{', '.join(map(str, at))}]" if len(at) else ""
+
+
+def explain(
+    row: Exercise, arguments: dict, name: str, answer: np.ndarray, wanted: np.ndarray
+) -> list[str]:
+    """Return what a difference of this kind usually means: one line, or none."""
+    close = row.tolerance * 10
+    with np.errstate(all="ignore"):
+        for slip, words in row.slips.items():
+            slipped = row.oracle(**arguments, slip=slip)
+            if name in slipped:
+                numbers = np.asarray(slipped[name])
+                if matches(answer, numbers, close) and not matches(numbers, wanted, close):
+                    return [words]
+        batch = len(arguments[row.batch]) if row.batch else 0
+        found = _shape_words(answer, wanted, close, batch) or _words(answer, wanted, close, batch)
+    return [found] if found else []
+
+
+def _shape_words(answer, wanted, close: float, batch: int) -> str:
+    """Return what another shape means, or ""."""
+    if answer.shape == wanted.shape:
+        return ""
+    if answer.ndim > 1 and matches(answer.T, wanted, close):
+        return "it is the transpose of what is expected"
+    if answer.size == wanted.size and matches(answer.reshape(wanted.shape), wanted, close):
+        return "the numbers are right, only the shape is not (keepdims, reshape?)"
+    if batch and answer.shape == (batch, *wanted.shape):
+        if matches(answer.sum(axis=0), wanted, close):
+            return "the sum over the batch is missing"
+        if matches(answer.mean(axis=0), wanted, close):
+            return "the mean over the batch is missing"
+    if answer.shape == wanted.shape[::-1]:
+        return "the axes are in the reverse order: a transpose, or a product the other way round"
+    return ""
+
+
+def _words(answer, wanted, close: float, batch: int) -> str:
+    """Return what wrong numbers in the right shape mean, or ""."""
+    answer, wanted = answer.astype(float), wanted.astype(float)
+    if not np.isfinite(answer).all():
+        return "an overflow, a division by zero or a logarithm of zero"
+    if wanted.any() and not answer.any():
+        return "it is zero everywhere: nothing was written, or it was written to a copy"
+    square = answer.ndim == 2 and answer.shape[0] == answer.shape[1] > 1
+    if square and matches(answer.T, wanted, close):
+        return "it is the transpose of what is expected"
+    factor = float(np.vdot(wanted, answer) / np.vdot(wanted, wanted)) if wanted.any() else 1.0
+    if matches(answer, factor * wanted, close) and factor:
+        return _factor_words(factor, batch, answer.size)
+    shift = float(np.mean(answer - wanted))
+    if answer.size > 2 and matches(answer, wanted + shift, close):
+        return f"every entry is {shift:.6g} too large: a constant was added"
+    if matches(np.abs(answer), np.abs(wanted), close):
+        return "the sizes are right, some signs are not"
+    if answer.size > 2 and matches(np.sort(answer, None), np.sort(wanted, None), close):
+        return "these are the right numbers in another order: a transpose or a reshape"
+    return ""
+
+
+def _factor_words(factor: float, batch: int, size: int) -> str:
+    def is_factor(value: float) -> bool:
+        return math.isclose(factor, value, rel_tol=1e-4)
+
+    if is_factor(-1):
+        return "every entry has the wrong sign"
+    if batch > 1 and is_factor(batch):
+        return (
+            f"every entry is {batch} times too large, exactly N: the batch is summed, not averaged"
+        )
+    if batch > 1 and is_factor(1 / batch):
+        return (
+            f"every entry is {batch} times too small, exactly N: it is divided by the batch size"
+            " once too often (only the loss divides by N, and only once)"
+        )
+    if size > 1 and (is_factor(size) or is_factor(1 / size)):
+        which = (
+            "large: a sum in place of a mean" if factor > 1 else "small: a mean in place of a sum"
+        )
+        return f"every entry is {size} times too {which}; {size} is the number of entries"
+    return f"every entry is {factor:.6g} times the expected one: a constant factor"
+
+
+def explain_error(kind: str, text: str) -> list[str]:
+    """Return what an exception usually means: one line, or none."""
+    shapes = (
+        "shapes",
+        "broadcast",
+        "mismatch",
+        "size of tensor",
+        "cannot be multiplied",
+        "aligned",
+    )
+    if kind in ("ValueError", "RuntimeError") and any(word in text for word in shapes):
+        return ["write the shape of each array beside the equation: is a transpose missing?"]
+    return {
+        "MemoryError": ["it asks for more memory than a grader has: look at the shapes"],
+        "SystemExit": ["the code ends the process: take sys.exit or exit() out"],
+        "RecursionError": ["the function calls itself without an end"],
+        "AttributeError": ["is it None, or another type than you think? Print type(...)"],
+        "ZeroDivisionError": ["what is the divisor in the first step?"],
+    }.get(kind, [])

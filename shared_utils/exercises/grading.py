@@ -1,0 +1,123 @@
+"""Grading: a student's code answers in a process of its own, and the answers are judged here.
+
+The oracle runs in this process only, where no line of the student's does: to be right, an answer
+must hold the right numbers.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared_utils.datasets.names import printable
+from shared_utils.exercises import diagnosis
+from shared_utils.exercises.table import Exercise
+
+MEMORY_MIB = 3072
+SECONDS = 20.0
+
+# The process takes this package from the grader and all else from the hand-out.
+_BOOT = """
+import importlib.util, sys
+name, folder = "shared_utils.exercises", sys.argv[1]
+spec = importlib.util.spec_from_file_location(
+    name, folder + "/__init__.py", submodule_search_locations=[folder])
+sys.modules[name] = importlib.util.module_from_spec(spec)
+from shared_utils.exercises.answering import main
+main(sys.argv[2], int(sys.argv[3]))
+"""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came out of one exercise: "right", "wrong", "error", "not done" or "not graded"."""
+
+    status: str
+    case: str = ""  # the first that fails
+    lines: tuple[str, ...] = ()
+
+
+def grade(row: Exercise, folder: Path, seconds: float = SECONDS) -> Verdict:
+    """Return the verdict on what stands in `folder`, a hand-out."""
+    records, end = _ask(row, folder.resolve(), seconds)
+    return judge(row, records, end)
+
+
+def judge(row: Exercise, records: Iterable[dict], end: str = "") -> Verdict:
+    """Return the verdict on a process's answers; `end` says why there may be too few of them."""
+    names = [*row.cases, next(iter(row.cases))]
+    records = list(records)
+    for place, case in enumerate(names):
+        if place >= len(records):
+            return Verdict("error", case, (end or "the process ended without an answer",))
+        record, again = records[place], place == len(row.cases)
+        if "error" in record:
+            return _judge_error(row, case, record["error"])
+        lines = diagnosis.judge_case(row, row.cases[case], record)
+        if lines and again:
+            lines = ["asked a second time, the answer is another one: what outlives the call?"]
+        if lines:
+            return Verdict("wrong", case, tuple(lines))
+    return Verdict("right")
+
+
+def _judge_error(row: Exercise, case: str, error: dict) -> Verdict:
+    kind, text = error["type"], printable(error["text"])
+    place = f" in {printable(error['place'])}" if error["place"] else ""
+    if kind == "NotImplementedError" and text.startswith("exercise "):
+        number = text.split()[1].rstrip(":")
+        if number == row.number:
+            return Verdict("not done", case)
+        return Verdict("error", case, (f"it needs exercise {number}: do that one first",))
+    if kind == "ModuleNotFoundError" and row.needs and repr(row.needs) in text:
+        return Verdict(
+            "not graded", "", (f"this exercise needs {row.needs}, see requirements.txt",)
+        )
+    return Verdict("error", case, (f"{kind}{place}: {text}", *diagnosis.explain_error(kind, text)))
+
+
+def _ask(row: Exercise, folder: Path, seconds: float) -> tuple[list[dict], str]:
+    """Run the student's code; return its answers, and why the process ended if it should not."""
+    package = str(Path(__file__).resolve().parent)
+    command = [sys.executable, "-c", _BOOT, package, row.number, str(MEMORY_MIB)]
+    quiet = {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "MPLBACKEND": "Agg"}
+    quiet |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(
+        command, cwd=folder, env=os.environ | quiet, start_new_session=True, **pipes
+    ) as process:
+        try:
+            output, errors = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired as late:
+            _kill(process)
+            end = f"no answer within {seconds:g} seconds: a loop that never ends?"
+            return _records(late.output or b""), end
+    if not process.returncode:
+        return _records(output), ""
+    last = printable(errors.decode(errors="replace").strip().rpartition("\n")[2])
+    return _records(output), f"the process ended with status {process.returncode} {last}".rstrip()
+
+
+def _records(output: bytes) -> list[dict]:
+    """Return the complete lines of the answers."""
+    records = []
+    for line in output.split(b"\n")[:-1]:
+        try:
+            records.append(json.loads(line))
+        except ValueError:
+            break
+    return records
+
+
+def _kill(process: subprocess.Popen) -> None:
+    """End the process and all that it has started."""
+    with contextlib.suppress(OSError):
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()

@@ -1,0 +1,69 @@
+"""What the sections' exercises share: a measured derivative, and a walk along an update rule.
+
+Everything is computed in float64 from the mathematics, in another way than the lessons do it.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+PATH = "the parameters after each step"
+
+
+def rng(seed: int) -> np.random.Generator:
+    """Return the generator that draws a case's arrays."""
+    return np.random.default_rng(seed)
+
+
+def gradient(f: Callable[[np.ndarray], float], x: np.ndarray, eps: float = 1e-5) -> np.ndarray:
+    """Return df/dx by central differences; with eps = 1 exact where f is linear in each entry."""
+    x = np.array(x, float)
+    grad = np.empty_like(x)
+    for at, value in np.ndenumerate(x.copy()):
+        x[at] = value + eps
+        above = f(x)
+        x[at] = value - eps
+        grad[at] = (above - f(x)) / (2 * eps)
+        x[at] = value
+    return grad
+
+
+def descend(
+    rule: Callable[..., np.ndarray], theta: np.ndarray, grads: np.ndarray, lrs: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return theta (5,) after each step of a rule.
+
+    `rule(g, lr, t, theta, memory)` returns the change of theta in step t = 1, 2, ...; `memory` is a
+    dict of its own, empty at first.
+    """
+    path, memory = [], {}
+    for t, (g, lr) in enumerate(zip(grads, lrs, strict=True), start=1):
+        theta = theta + rule(g, lr, t, theta, memory)
+        path.append(theta)
+    return {PATH: np.array(path)}
+
+
+def take_steps(optimizer, theta: np.ndarray, grads: np.ndarray, lrs: np.ndarray) -> dict:
+    """Return theta after each step of an optimizer under test, as `descend` does.
+
+    Theta is handed over as two parameters, three entries in the one and two in the other.
+    """
+    params, path = {"W": theta[:3].copy(), "b": theta[3:].copy()}, []
+    arrays = list(params.values())  # an update that is not in place never reaches these
+    for g, lr in zip(grads, lrs, strict=True):
+        optimizer.lr = lr
+        optimizer.step(params, {"W": g[:3], "b": g[3:]})
+        path.append(np.concatenate(arrays))
+    return {PATH: np.array(path)}
+
+
+def steps_case(seed: int, lrs: list[float], **options) -> dict:
+    """Return the arguments of a case of `take_steps`: five parameters, a gradient for each lr."""
+    draw = rng(seed)
+    theta, grads = draw.normal(size=5), draw.normal(size=(len(lrs), 5))
+    return {"theta": theta, "grads": grads, "lrs": np.array(lrs)} | options
+
+
+def stand_still(theta, grads, **_) -> dict:
+    """Return the path of the slip "not in place": the arrays that were handed over never change."""
+    return {PATH: np.tile(theta, (len(grads), 1))}

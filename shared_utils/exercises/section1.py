@@ -1,0 +1,161 @@
+"""The exercises of Section 1: from scores to probabilities, to a loss, to gradients, to a step."""
+
+import numpy as np
+
+from shared_utils.exercises.oracles import section1 as oracle
+from shared_utils.exercises.oracles.common import rng, steps_case
+from shared_utils.exercises.table import NOT_IN_PLACE, Exercise, call
+
+FUNCTIONS, PAGE = "section1_mlp.functions", "section1_mlp/README.md"
+LOGITS = rng(11).normal(0, 2, (5, 3))
+LABELS = np.array([2, 0, 1, 1, 2])
+LARGE = np.array([[1000.0, 998.0, 0.0], [-1000.0, -1001.0, -1000.5], [3.0, 1.0, 2.0]])
+
+EXERCISES = [
+    Exercise(
+        number="1.1",
+        title="softmax, which no logit can overflow",
+        functions=(f"{FUNCTIONS}:softmax",),
+        minutes=10,
+        hint="Subtract each row's maximum first: it cancels in the fraction. `keepdims=True` keeps"
+        " the result of max and sum a column (N, 1), which broadcasts over the row.",
+        page=PAGE,
+        heading="Forward",
+        cases={
+            "5 samples, 3 classes": {"logits": LOGITS},
+            "3 samples, 3 classes": {"logits": LOGITS[:3]},
+            "logits of 1000 and -1000": {"logits": LARGE},
+            "float32": {"logits": LOGITS.astype(np.float32)},
+        },
+        probe=call(f"{FUNCTIONS}:softmax", "probs"),
+        oracle=oracle.softmax,
+        slips={
+            "columns": "each column sums to 1, not each row: another axis",
+            "no axis": "all entries together sum to 1, not each row: axis=1 is missing",
+            "no division": "the division by the row's sum is missing",
+            "no shift": "exp overflows: subtract the maximum of the row first",
+        },
+        batch="logits",
+    ),
+    Exercise(
+        number="1.2",
+        title="the cross-entropy, from the logits",
+        functions=(f"{FUNCTIONS}:cross_entropy",),
+        minutes=15,
+        hint="For each row log sum_j exp(z_j) - z_y, then the mean over the rows. The entries y_i"
+        " of all rows are z[np.arange(len(y)), y]. Subtract each row's maximum before exp.",
+        page=PAGE,
+        heading="Forward",
+        cases={
+            "5 samples, 3 classes": {"logits": LOGITS, "y": LABELS},
+            "logits of 1000, the label improbable": {"logits": LARGE, "y": np.array([2, 1, 0])},
+        },
+        probe=call(f"{FUNCTIONS}:cross_entropy", "loss"),
+        oracle=oracle.cross_entropy,
+        slips={
+            "log of softmax": "the logarithm of a probability that underflowed to zero: use the"
+            " logits, log sum exp(z) - z_y",
+            "all entries": "the mean over all entries, not over the label's entry of each row",
+            "no label": "log sum exp is right, but the label's logit is not subtracted",
+            "no shift": "exp overflows: subtract the maximum of the row first",
+            "sum": "the sum over the batch, not the mean",
+        },
+        batch="logits",
+    ),
+    Exercise(
+        number="1.3",
+        title="the gradient of softmax and cross-entropy",
+        functions=(f"{FUNCTIONS}:cross_entropy_grad",),
+        minutes=10,
+        hint="The probabilities, less 1 at the label of each row, over N. Work on a copy of probs.",
+        page=PAGE,
+        heading="Backward",
+        cases={
+            "5 samples, 3 classes": {"probs": oracle.softmax(LOGITS)["probs"], "y": LABELS},
+            "one sample": {"probs": np.array([[0.5, 0.25, 0.25]]), "y": np.array([1])},
+        },
+        probe=call(f"{FUNCTIONS}:cross_entropy_grad", "dlogits"),
+        oracle=oracle.cross_entropy_grad,
+        slips={
+            "no label": "the label's 1 is not subtracted",
+            "entries": "it is divided by the number of entries: the loss is a mean over N rows",
+            "classes": "it is divided by the number of classes, not of samples",
+            "late": "1 is subtracted after the division by N, not before",
+        },
+        batch="probs",
+    ),
+    Exercise(
+        number="1.4",
+        title="the activations' derivatives, from their outputs",
+        functions=tuple(f"{FUNCTIONS}:{name}_grad" for name in ("relu", "sigmoid", "tanh")),
+        minutes=10,
+        hint="Each takes a = g(z), not z. Differentiate g, then write what you find with a.",
+        page=PAGE,
+        heading="Backward",
+        cases={"seven points": {"z": np.array([-3.0, -1.0, -0.2, 0.0, 0.3, 1.0, 2.5])}},
+        probe=oracle.ask_slopes,
+        oracle=oracle.slopes,
+        slips={
+            "argument": "it takes its argument for z, but that is the output a = g(z)",
+            "tanh": "that is the derivative of tanh, 1 - a^2",
+            "sigmoid": "that is the derivative of sigmoid, a (1 - a)",
+            "kink": "at z = 0 it must be 0",
+            "no square": "a is not squared",
+            "itself": "that is the activation itself, not its slope",
+        },
+    ),
+    Exercise(
+        number="1.5",
+        title="backward of the multilayer perceptron",
+        functions=("section1_mlp.model:MLP.backward",),
+        minutes=40,
+        hint="Start from self._dZ, which `loss` has left, and walk from the last layer to the"
+        " first. self._A[layer - 1] is the input of a layer. Write into self.grads[...][:]. The"
+        " slope belongs to the layer below; the input x has none.",
+        page=PAGE,
+        heading="Backward",
+        cases={
+            "one hidden layer, tanh": oracle.network(1, (4, 3, 2), "tanh", "softmax", 5),
+            "two hidden layers, relu": oracle.network(2, (3, 5, 4, 3), "relu", "softmax", 6),
+            "equal sizes, sigmoid": oracle.network(3, (3, 3, 3), "sigmoid", "softmax", 3),
+            "regression, relu": oracle.network(4, (2, 4, 2), "relu", "linear", 5),
+        },
+        probe=oracle.ask_network,
+        oracle=oracle.network_gradients,
+        slips={
+            "no slope": "g' is missing: dZ of the layer below is (dZ W^T) * g'",
+            "tanh": "the slope is that of tanh, 1 - a^2, whatever the activation is",
+            "sigmoid": "the slope is that of sigmoid, a (1 - a), whatever the activation is",
+            "mean": "the mean over the batch, but db is the sum: N is in dZ already",
+        },
+        batch="x",
+        tolerance=1e-6,
+    ),
+    Exercise(
+        number="1.6",
+        title="a step with momentum and weight decay",
+        functions=("section1_mlp.training:SGD.step",),
+        minutes=20,
+        hint="self.velocity starts empty: each parameter's v is np.zeros_like(param) at first."
+        " Change v and the parameter in place, with -=, += and *=.",
+        page=PAGE,
+        heading="The step",
+        cases={
+            "momentum 0.9": steps_case(5, [0.1, 0.1, 0.1], momentum=0.9, weight_decay=0.0),
+            "a falling lr": steps_case(6, [0.4, 0.2, 0.1], momentum=0.5, weight_decay=0.0),
+            "weight decay 0.1": steps_case(7, [0.1, 0.2], momentum=0.5, weight_decay=0.1),
+            "no momentum": steps_case(8, [0.1, 0.1], momentum=0.0, weight_decay=0.0),
+        },
+        probe=oracle.ask_sgd,
+        oracle=oracle.sgd,
+        slips={
+            "not in place": NOT_IN_PLACE,
+            "dampened": "the gradient enters v as (1 - momentum) dW: here it enters whole",
+            "no momentum": "v is forgotten from step to step: there is no momentum",
+            "no decay": "the weight decay is missing",
+            "lr inside": "lr stands inside v; it must multiply v when the parameter moves",
+            "late": "one step behind: the parameter moves by the v of the step before",
+            "up": "it goes uphill: a step is against the gradient",
+        },
+    ),
+]

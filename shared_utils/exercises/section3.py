@@ -1,0 +1,190 @@
+"""The exercises of Section 3: what a unit sees, convolution both ways, pooling, and the loop."""
+
+import numpy as np
+
+from shared_utils.exercises.oracles import section3 as oracle
+from shared_utils.exercises.oracles.common import rng
+from shared_utils.exercises.table import Exercise, call
+
+TEXTBOOK, PAGE = "section3_cnn.layers.textbook", "section3_cnn/README.md"
+SMALL = oracle.convolution(1, (2, 2, 4, 5), (3, 2, 3, 2), (1, 1), (0, 0))
+STRIDED = oracle.convolution(2, (3, 2, 5, 6), (2, 2, 3, 3), (2, 1), (1, 2))
+SQUARE = oracle.convolution(3, (2, 1, 4, 4), (2, 1, 3, 3), (1, 1), (1, 1))
+EQUAL = np.array([[1, 1, 0, 2], [1, 0, 2, 2], [0, 0, 3, 1], [0, 0, 1, 3]], float)[None, None]
+LOOP = {"n": 10, "epochs": 2, "batch_size": 4, "lr": 0.5, "first_step": 0, "fails_at": 0}
+
+EXERCISES = [
+    Exercise(
+        number="3.1",
+        title="the receptive field of each layer",
+        functions=("section3_cnn.study.fields:receptive_fields",),
+        minutes=25,
+        hint="Keep size, jump and start as np.array pairs and update them in this order: size and"
+        " start with the old jump, then the jump. Layers without a window change nothing. `places`"
+        " gives the number of units; look at Field for what is to be returned.",
+        page=PAGE,
+        heading="What a unit sees",
+        cases={
+            "one convolution, 3x5": {"windows": [("conv", (3, 5), (1, 1), (1, 2))]},
+            "convolutions and pools": {
+                "windows": [
+                    ("conv", (3, 3), (1, 1), (1, 1)),
+                    ("pool", (2, 2), (2, 2), (0, 0)),
+                    ("conv", (5, 3), (2, 1), (2, 1)),
+                    ("pool", (3, 2), (2, 2), (0, 0)),
+                ]
+            },
+        },
+        probe=oracle.ask_fields,
+        oracle=oracle.fields,
+        slips={
+            "new jump": "it uses the new jump: the field and the start grow by the old one",
+            "no jump": "a step of this layer is `jump` pixels of the image, not one",
+            "kernel": "the field grows by (k - 1) jumps, not k: the first pixel is there already",
+            "added": "jumps multiply: j <- j s",
+            "no padding": "the padding moves the start to the left: a <- a - p j",
+        },
+    ),
+    Exercise(
+        number="3.2",
+        title="convolution by its definition",
+        functions=(f"{TEXTBOOK}:convolve",),
+        minutes=20,
+        hint="Pad the image with np.pad. np.ndindex(y.shape) runs through all n, o, r, q, another"
+        " one over W.shape[1:] through c, i, j. `places` gives the height and width of y.",
+        page=PAGE,
+        heading="Convolution, forward",
+        cases={
+            "stride 1, no padding": SMALL,
+            "stride (2, 1), padding (1, 2)": STRIDED,
+            "square, padding 1": SQUARE,
+        },
+        probe=call(f"{TEXTBOOK}:convolve", "y"),
+        oracle=oracle.convolve,
+        slips={
+            "flipped": "the filter is turned by 180 degrees: in this lesson it is not",
+            "no bias": "the bias is missing",
+            "one channel": "only the last input channel counts: sum over all of them",
+            "stride swapped": "the strides of height and width are swapped",
+        },
+        batch="x",
+    ),
+    Exercise(
+        number="3.3",
+        title="im2col and col2im",
+        functions=(f"{TEXTBOOK}:im2col", f"{TEXTBOOK}:col2im"),
+        minutes=40,
+        hint="For pixel (i, j) of a window, padded[:, :, i : i + sh * height : sh, j : ...] is that"
+        " pixel of all windows at once. cols is (C, kh, kw, N, height, width) before it is"
+        " reshaped. col2im goes the same way back, with +=, and cuts off the padding.",
+        page=PAGE,
+        heading="Convolution, forward",
+        cases={
+            "2x2 windows side by side": oracle.columns(1, (2, 2, 4, 4), (2, 2), (2, 2), (0, 0)),
+            "3x2 windows that overlap": oracle.columns(2, (2, 3, 4, 4), (3, 2), (1, 1), (0, 0)),
+            "stride (2, 1), padding 1": oracle.columns(3, (2, 1, 5, 4), (3, 3), (2, 1), (1, 1)),
+        },
+        probe=oracle.ask_columns,
+        oracle=oracle.columns_oracle,
+        slips={
+            "pixels first": "the rows are in the order (kh, kw, C), they must be (C, kh, kw)",
+            "images last": "the columns are in the order (height, width, N), they must be"
+            " (N, height, width)",
+            "overwritten": "where windows overlap, the last one wins: add with +=",
+        },
+        batch="x",
+    ),
+    Exercise(
+        number="3.4",
+        title="backward of the convolution",
+        functions=(f"{TEXTBOOK}:TextbookConv2D.backward",),
+        minutes=30,
+        hint="Bring dy (N, O, height, width) into the order of Y: swap the first two axes, then"
+        " reshape to (O, N height width). Then three lines: dW from dy and self._cols, db, and dx"
+        " by col2im of W^T dy. self._W_rows() is W as a matrix.",
+        page=PAGE,
+        heading="Convolution, backward",
+        cases={
+            "stride 1, no padding": oracle.with_dy(SMALL),
+            "stride (2, 1), padding (1, 2)": oracle.with_dy(STRIDED),
+            "square, padding 1": oracle.with_dy(SQUARE),
+        },
+        probe=oracle.ask_convolution,
+        oracle=oracle.convolution_gradients,
+        slips={
+            "no swap": "dy is reshaped without swapping batch and channels first",
+            "flipped": "the filter is turned by 180 degrees: with col2im it is not",
+            "mean": "db is the sum over images and places, not their mean",
+        },
+        batch="x",
+    ),
+    Exercise(
+        number="3.5",
+        title="backward of max-pooling",
+        functions=("section3_cnn.layers.pooling:MaxPool2D.backward",),
+        minutes=30,
+        hint="A loop over all windows will do: the gradient of a window goes to its largest pixel,"
+        " np.unravel_index(window.argmax(), window.shape) finds it. Add with +=: windows overlap.",
+        page=PAGE,
+        heading="The other layers",
+        cases={
+            "2x2 side by side": {
+                "x": rng(1).normal(size=(2, 2, 4, 5)),
+                "dy": rng(2).normal(size=(2, 2, 2, 2)),
+                "kernel": 2,
+                "stride": 2,
+            },
+            "3x3 that overlap": {
+                "x": rng(3).normal(size=(2, 1, 5, 5)),
+                "dy": rng(4).normal(size=(2, 1, 3, 3)),
+                "kernel": 3,
+                "stride": 1,
+            },
+            "equal pixels": {
+                "x": EQUAL,
+                "dy": 1.0 + np.eye(2)[None, None],
+                "kernel": 2,
+                "stride": 2,
+            },
+        },
+        probe=oracle.ask_pool,
+        oracle=oracle.pool_gradient,
+        slips={
+            "all equal": "all of several equal pixels get the gradient: only the first must",
+            "last": "the last of several equal pixels gets the gradient: it must be the first",
+            "everywhere": "every pixel of the window gets the gradient: only the largest must",
+            "average": "that is the gradient of average pooling",
+            "overwritten": "where windows overlap, the last one wins: add with +=",
+        },
+        batch="x",
+    ),
+    Exercise(
+        number="3.6",
+        title="the training loop",
+        functions=("section3_cnn.training:train_steps",),
+        minutes=30,
+        hint="A generator: for each epoch, for each batch of `minibatches(len(x), batch_size,"
+        " shuffle)`: learn, check the loss, set optimizer.lr, optimizer.step, yield the loss."
+        " Batches before first_step are drawn, but nothing is learned from them.",
+        page=PAGE,
+        heading="The other layers",
+        cases={
+            "two epochs, the last batch short": LOOP,
+            "from step 2 on": LOOP | {"first_step": 2},
+            "the third loss is not finite": LOOP | {"fails_at": 3},
+        },
+        probe=oracle.ask_loop,
+        oracle=oracle.loop,
+        slips={
+            "one order": "every epoch has the same order: shuffle in each",
+            "in order": "the images are not shuffled",
+            "short dropped": "the last, shorter batch is left out",
+            "one late": "lr is that of the next step: steps count from 0",
+            "one early": "lr is that of the step before: set it before optimizer.step",
+            "constant": "lr stays as it was: ask learning_rate(...) in every step",
+            "from 0": "first_step is not used: the training begins at step 0",
+            "not drawn": "the batches before first_step must be drawn and passed over",
+            "not watched": "a loss that is not finite must raise FloatingPointError",
+        },
+    ),
+]

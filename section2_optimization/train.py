@@ -38,7 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
     defaults = {"epochs": 50, "batch_size": 32, "momentum": 0.9, "seeds": 5}
     add_shared_flags(parser, HERE / "runs", resumable=True, **defaults)
     for flag, choices in (
-        ("--optimizers", METHODS),
+        ("--optimizers", list(METHODS)),
         ("--datasets", toy_data.NAMES),
         ("--schedules", SCHEDULES),
     ):
@@ -80,8 +80,8 @@ def main(argv: list[str] | None = None) -> dict:
     budget = Budget(sorted(args.lrs), seeds, args.epochs, args.batch_size)
     steps = args.epochs * math.ceil(toy_data.SIZES["train"] / args.batch_size)
     try:
-        methods = make_methods(args.optimizers, args.momentum, args.betas)
-        (momentum,) = make_methods(["momentum"], args.momentum)
+        methods = make_methods(args.optimizers, momentum=args.momentum, betas=args.betas)
+        (momentum,) = make_methods(["momentum"], momentum=args.momentum)
         for name in args.schedules:
             make_schedule(name, 1.0, steps)(0)
     except ValueError as error:

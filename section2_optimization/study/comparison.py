@@ -9,7 +9,7 @@ epoch is chosen: where a method stands when its budget is spent is the question.
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -23,7 +23,6 @@ from shared_utils.seed import stream
 HIDDEN = (24, 24)
 LRS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 MEASUREMENTS = 20  # along a training, besides the start
-METHODS = ("gd", "sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw")
 
 
 @dataclass(frozen=True)
@@ -35,9 +34,23 @@ class Method:
 
     name: str
     rule: str
-    options: Mapping
+    options: Mapping = field(default_factory=dict)
     full_batch: bool = False
     schedule: str = "constant"
+
+
+METHODS = {
+    method.name: method
+    for method in (
+        Method("gd", "sgd", full_batch=True),
+        Method("sgd", "sgd"),
+        Method("momentum", "sgd", {"momentum": 0.9}),
+        Method("nesterov", "sgd", {"momentum": 0.9, "nesterov": True}),
+        Method("rmsprop", "rmsprop"),
+        Method("adam", "adam", {"betas": (0.9, 0.999)}),
+        Method("adamw", "adamw", {"betas": (0.9, 0.999)}),
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -70,29 +83,20 @@ TrialsByLr = Mapping[float, list[Trial]]  # one trial a seed
 TrialsByName = Mapping[str, TrialsByLr]  # of methods or schedules
 
 
-def make_methods(
-    names: Iterable[str], momentum: float = 0.9, betas: tuple[float, float] = (0.9, 0.999)
-) -> list[Method]:
-    """Return the methods called `names`.
+def make_methods(names: Iterable[str], **options) -> list[Method]:
+    """Return the METHODS called `names`, with those of the `options` that they have.
 
     Raises ValueError for an unknown name, or for what the optimizers themselves refuse.
     """
-    methods = {
-        "gd": Method("gd", "sgd", {}, full_batch=True),
-        "sgd": Method("sgd", "sgd", {}),
-        "momentum": Method("momentum", "sgd", {"momentum": momentum}),
-        "nesterov": Method("nesterov", "sgd", {"momentum": momentum, "nesterov": True}),
-        "rmsprop": Method("rmsprop", "rmsprop", {}),
-        "adam": Method("adam", "adam", {"betas": tuple(betas)}),
-        "adamw": Method("adamw", "adamw", {"betas": tuple(betas)}),
-    }
-    chosen = []
+    methods = []
     for name in dict.fromkeys(names):
-        if name not in methods:
-            raise ValueError(f"there is no optimizer {name!r}; there are {', '.join(methods)}")
-        make_optimizer(methods[name].rule, 1.0, **methods[name].options)  # refuses bad options now
-        chosen.append(methods[name])
-    return chosen
+        if name not in METHODS:
+            raise ValueError(f"there is no optimizer {name!r}; there are {', '.join(METHODS)}")
+        method = METHODS[name]
+        changed = {key: value for key, value in options.items() if key in method.options}
+        methods.append(replace(method, options={**method.options, **changed}))
+        make_optimizer(method.rule, 1.0, **methods[-1].options)  # refuses bad options now
+    return methods
 
 
 def initial_network(data: ToyData, seed: int) -> MLP:

@@ -57,7 +57,7 @@ def draw_all(
 
 def style(method: str) -> dict:
     """Return the colour and the marker that belong to a method."""
-    index = METHODS.index(method)
+    index = list(METHODS).index(method)
     return {"color": COLORS[index], "marker": MARKERS[index]}
 
 

@@ -113,6 +113,13 @@ def test_the_rate_is_chosen_by_the_mean_validation_loss_and_by_nothing_else():
     assert best_lr({0.1: made(0.1, 0.9), 0.2: made(0.4, 0.4), 0.3: made(0.5, 0.5)}) == 0.2
 
 
+def test_options_reach_the_methods_that_have_them():
+    sgd, momentum, adam = make_methods(["sgd", "momentum", "adam"], momentum=0.5, betas=(0.1, 0.2))
+    assert (sgd.options, momentum.options) == ({}, {"momentum": 0.5})
+    assert adam.options == {"betas": (0.1, 0.2)}
+    assert METHODS["momentum"].options == {"momentum": 0.9}
+
+
 def test_an_unknown_method_is_refused_in_words():
     with pytest.raises(ValueError, match="gd, sgd, momentum"):
         make_methods(["adamm"])

@@ -12,8 +12,8 @@ import numpy as np
 
 from shared_utils.datasets.decoded import FOLDER, Damaged, DecodedImages
 from shared_utils.datasets.digests import array_digest, pixel_digest
-from shared_utils.datasets.listing import ImageFile, Listing, Part, list_images
-from shared_utils.datasets.names import enumeration, printable
+from shared_utils.datasets.listing import ImageFile, Listing, Part, kinds, list_images
+from shared_utils.datasets.names import printable
 from shared_utils.datasets.splits import Limit, check_class_sizes, hold_out
 from shared_utils.errors import UserError
 
@@ -122,10 +122,10 @@ def _digests(arrays: dict, classes: tuple[str, ...]) -> dict[str, str]:
 
 
 def _lines(listing: Listing, damaged: int, kept: bool) -> tuple[str, ...]:
-    counts = [f"{number:,} {kind}" for kind, number in sorted(listing.left_out.items())]
+    counts = dict(listing.left_out)
     if damaged:
-        counts.append(f"{damaged:,} damaged images (named in config.json)")
-    lines = [f"  left out: {enumeration(counts, 20)}"] if counts else []
+        counts["damaged images, named in config.json"] = damaged
+    lines = [f"  left out: {kinds(counts)}"] if counts else []
     if not kept:
         lines.append(f"  {listing.tree} cannot be written: the decoded images are not kept")
     return tuple(lines)

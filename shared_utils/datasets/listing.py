@@ -10,7 +10,7 @@ known leftovers are skipped at any depth. Nothing is left out without being coun
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -177,7 +177,7 @@ def _images(folder: Path, name: Path, tree: Path, left_out: Counter) -> list[Ima
             else:
                 others[f"{printable(suffix) or 'suffixless'} files"] += 1
     if not images:
-        seen = f" (but {_kinds(others)})" if others else ""
+        seen = f", but {kinds(others)}" if others else ""
         raise UserError(f"{name} holds no image{seen}: add some, or remove the folder")
     left_out.update(others)
     return sorted(images, key=lambda image: image.path.split("/"))
@@ -218,8 +218,9 @@ def _refuse_classes(tree: Path, part: str, expected: set[str], found: set[str]) 
     raise UserError(f"{tree / part} does not have the classes of the training images ({text})")
 
 
-def _kinds(counts: Counter) -> str:
-    return enumeration([f"{number:,} {kind}" for kind, number in counts.most_common()])
+def kinds(counts: Mapping[str, int]) -> str:
+    """Return what was counted in words, such as ".heic files (12), .txt files (1)"."""
+    return enumeration([f"{kind} ({number:,})" for kind, number in sorted(counts.items())], 20)
 
 
 def _count(left_out: Counter, kind: str, number: int = 1) -> None:

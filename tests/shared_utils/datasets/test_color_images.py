@@ -151,7 +151,7 @@ def test_what_was_found_is_told_in_lines_and_kept(tmp_path):
         "  train      16 images in 2 classes: cat 8, dog 8",
         "  val         3 images in 2 classes: cat 2, dog 1",
         "  test        4 images in 2 classes: cat 2, dog 2",
-        "  left out: 1 .heic files, 1 damaged images (named in config.json)",
+        "  left out: .heic files (1), damaged images, named in config.json (1)",
     ]
     about = data.describe()
     assert about["found"] == data.report_lines()

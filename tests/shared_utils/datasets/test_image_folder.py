@@ -173,7 +173,7 @@ def test_all_damaged_images_are_named_together_each_with_its_cause(tmp_path, dec
     found = read_image_folder(tmp_path, 4, skip_damaged=True)
     assert sum(len(y) for _, y in found.parts.values()) == 18
     assert [line.split(":")[0] for line in found.damaged] == ["cat/0.png", "dog/3.png", "dog/x.jpg"]
-    assert found.left_out == ("  left out: 3 damaged images (named in config.json)",)
+    assert found.left_out == ("  left out: damaged images, named in config.json (3)",)
 
 
 def test_a_repaired_image_is_used(tmp_path, decodings):

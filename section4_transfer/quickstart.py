@@ -10,7 +10,7 @@ from shared_utils.cli import add_data_dir_flag, start
 
 
 def main(argv: list[str] | None = None) -> dict:
-    """Train on at most 5,000 images for three epochs and return the test accuracy."""
+    """Train on at most 3,000 images for five epochs and return the test accuracy."""
     parser = argparse.ArgumentParser(description=__doc__)
     add_data_dir_flag(parser)
     data_dir = parser.parse_args(argv).data_dir
@@ -23,16 +23,13 @@ def main(argv: list[str] | None = None) -> dict:
     from shared_utils.datasets.color_images import batches, generator, load_torch_data
     from shared_utils.seed import stream
 
-    data = load_torch_data("auto", data_dir, limit=5000, limit_all=True)
-    prepare, draws, order = (
-        Pipeline(*data.statistics(), [crop]),
-        generator(0, "crop"),
-        stream(0, "shuffle"),
-    )
+    data = load_torch_data("auto", data_dir, limit=3000, limit_all=True)
+    prepare = Pipeline(*data.statistics(), [crop])
+    draws, order = generator(0, "crop"), stream(0, "shuffle")
     model = initialise(CifarNet(8, len(data.classes)), generator(0, "init"))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, nesterov=True)
     for epoch in range(1, 6):
-        for batch in batches(len(data.y_train), 64, order):
+        for batch in batches(len(data.y_train), 32, order):
             x, y = prepare(data.x_train[batch], data.y_train[batch], draws)
             loss = F.cross_entropy(model(x), y)  # forward, and the loss
             optimizer.zero_grad()

@@ -120,7 +120,8 @@ class Training:
         self.step = 0  # how many are done
         self.history = History(series={"gradient_norms": [], "seconds": []})
         self.best: dict[str, Tensor] = {}  # the weights of the best epoch
-        self.weights = list(measured_weights(model).values())
+        # The layers' weights, input first: neither biases nor norms.
+        self.weights = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
         device = self.weights[0].device
         self.sums = torch.zeros(3, device=device)  # of the epoch: losses, correct, samples
         self.norms = torch.zeros(len(self.weights), device=device)  # of the epoch, summed
@@ -193,12 +194,6 @@ def set_lr(optimizer: torch.optim.SGD, factor: float) -> None:
     """Give every parameter group `factor` times its peak learning rate."""
     for group in optimizer.param_groups:
         group["lr"] = group["peak_lr"] * factor
-
-
-def measured_weights(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Return the trained weights of the layers by name, input first, without biases and norms."""
-    named = model.named_parameters()
-    return {name: p for name, p in named if p.requires_grad and p.ndim > 1}
 
 
 def shuffled_batches(n: int, recipe: Recipe, seed: int) -> Iterator[Tensor]:

@@ -2,7 +2,8 @@
 
     recipe.py, flags.py   the numbers of a training, and the flags that set them; without PyTorch
     devices.py            which device, which precision, and what to say when memory runs out
-    runtime.py            this process among those that train: one small object
+    runtime.py            the machine, to a training: one small object
+    distributed.py        the same object for one of several processes
     checkpointing.py      what is kept on disk between two steps
 
 PyTorch takes seconds to import. So the names below are looked up when they are first asked for.

@@ -12,7 +12,7 @@ from pathlib import Path
 from torch import nn
 
 from section4_transfer.augment import Augmentation, crop, flip
-from section4_transfer.engine.checkpointing import GroupRun, save_weights
+from section4_transfer.engine.checkpointing import save_weights
 from section4_transfer.engine.recipe import Recipe
 from section4_transfer.engine.runtime import Runtime
 from section4_transfer.study import plots_classes
@@ -22,7 +22,7 @@ from section4_transfer.training import predict
 from shared_utils.datasets.color_images import TorchData
 from shared_utils.errors import UserError
 from shared_utils.plotting import show_figures
-from shared_utils.runs import RunFolder
+from shared_utils.runs import RunFolder, TrainingRun
 from shared_utils.runs.outcomes import Outcome, by_name, summarize, table
 
 LONG_SECONDS = 600
@@ -99,11 +99,10 @@ class Study:
             self.save(variant.file, seed, variant.model)
         return Outcome(name, seed, variant.model, history)
 
-    def training_run(self, name: str, seed: int, epochs: int, work: float) -> GroupRun:
+    def training_run(self, name: str, seed: int, epochs: int, work: float) -> TrainingRun:
         """Return a network's place in the run folder, which shows its epochs."""
         first, self.announced = self.runtime.is_main and not self.announced, True
-        return GroupRun(
-            self.runtime,
+        return self.runtime.training_run(
             self.folder,
             f"{name}, seed {seed}",
             {"arm": name, "seed": seed},

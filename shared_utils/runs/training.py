@@ -96,7 +96,8 @@ class TrainingRun:
     `columns` come first in each of its rows of `metrics.csv`. `show` gets each new row,
     `on_estimate` the seconds that a new training will take, once, early. With `within_epochs=False`
     a training is saved at the end of every epoch alone, and signals are not waited for: a group of
-    processes cannot agree on a step.
+    processes cannot agree on a step. `wait` returns when a device that computes while
+    Python continues has done all its steps: an epoch's time ends then.
     """
 
     def __init__(
@@ -108,9 +109,11 @@ class TrainingRun:
         show: Callable[[dict], None] = lambda row: None,
         on_estimate: Callable[[float], None] | None = None,
         within_epochs: bool = True,
+        wait: Callable[[], None] = lambda: None,
     ):
         self._folder, self._name, self._columns = folder, name, columns or {}
         self._show, self._on_estimate, self._within_epochs = show, on_estimate, within_epochs
+        self._wait = wait
 
     def watch(self, training, steps: Callable[..., Iterable]) -> Iterator[Step]:
         """Take the steps of `steps(first_step=n)`, those that are still to do; yield each one done.
@@ -125,15 +128,17 @@ class TrainingRun:
         with self._progress(training) as advance, self._saving(training.state) as after_step:
             clock = time.perf_counter()
             for loss in steps(first_step=training.step):
+                epoch, before = divmod(training.step, training.steps_per_epoch)
+                ends_epoch = before + 1 == training.steps_per_epoch
+                if ends_epoch:
+                    self._wait()
                 seconds = time.perf_counter() - clock
                 history.seconds += seconds
                 if self._folder is not None:
                     self._folder.threads.after_step(seconds)
-                epoch, before = divmod(training.step, training.steps_per_epoch)
                 training.step += 1
                 history.samples = _samples(training)
                 advance(loss)
-                ends_epoch = before + 1 == training.steps_per_epoch
                 yield Step(epoch + 1, before + 1, ends_epoch, loss)
                 after_step(ends_epoch)
                 clock = time.perf_counter()

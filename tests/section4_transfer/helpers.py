@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from section4_transfer.devices import Runtime
+from section4_transfer.engine.runtime import Runtime
+from section4_transfer.training import Training, make_optimizer, train_steps
 from shared_utils.datasets.color_images import generator
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,7 +29,7 @@ class TinyNet(nn.Module):
         return self.fc(self.conv(x).relu().mean((2, 3)))
 
 
-def tiny_part(n: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+def tiny_split(n: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     """Images (n, 3, 8, 8), uint8, in which the brightest channel is the label."""
     draws = generator(seed, "tiny images")
     y = torch.arange(n) % 3
@@ -39,6 +40,16 @@ def tiny_part(n: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
 
 def as_float(x, y, generator):
     return x.float() / 255, y
+
+
+def steps(model, recipe, train, prepare=as_float, runtime=CPU, *, optimizer=None, **options):
+    """Take training steps; yield of each the loss, and what the training noted of it."""
+    optimizer = optimizer or make_optimizer(model, recipe)
+    training = Training(model, optimizer, recipe, len(train[0]))
+    for loss in train_steps(training, train, prepare, recipe, runtime, **options):
+        yield loss.item(), training.sums.tolist(), training.norms.tolist()
+        training.sums.zero_()
+        training.norms.zero_()
 
 
 def run_script(name: str, *flags: str, **options) -> subprocess.CompletedProcess:

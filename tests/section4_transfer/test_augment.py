@@ -43,6 +43,16 @@ def test_crop_is_a_shift_of_each_image_by_its_own_amount():
     assert len(shifts) == 9
 
 
+@pytest.mark.parametrize(("side", "reach"), [(32, 4), (16, 2)])
+def test_a_crop_as_published_shifts_by_an_eighth_of_the_side(side, reach):
+    """He et al. (2015): 4 pixels of 32."""
+    x = torch.arange(1.0, side + 1).expand(200, 3, side, side)  # its first row: 1, 2, ..., side
+    cut, _ = augment.crop(x, Y, generator(0, "draws"), pad=1 / 8)
+    middle = side // 2
+    shifts = cut[:, 0, middle, middle] - (middle + 1)
+    assert set(shifts.tolist()) == set(range(-reach, reach + 1))
+
+
 def test_flip_mirrors_about_half_and_nothing_else():
     x, _ = apply("flip")
     mirrored = torch.tensor([torch.equal(a, b.flip(2)) for a, b in zip(x, X, strict=True)])
@@ -91,21 +101,21 @@ def test_erase_blackens_one_rectangle_of_the_stated_size():
 
 
 def test_mixup_mixes_images_and_labels_alike():
-    x, shares = apply("mixup")
-    torch.testing.assert_close(shares.sum(1), torch.ones(64))
+    x, soft = apply("mixup")
+    torch.testing.assert_close(soft.sum(1), torch.ones(64))
     # Images that are constant and equal to their label: the mix must be the expected label.
     flat = (Y.float() / 10).view(-1, 1, 1, 1).expand(64, 3, 4, 4)
-    x, shares = augment.mixup(10)(flat, Y, generator(0, "draws"))
-    torch.testing.assert_close(x[:, 0, 0, 0], shares @ (torch.arange(10) / 10))
-    assert ((shares > 0.01) & (shares < 0.99)).any(1).sum() > 10
+    x, soft = augment.mixup(10)(flat, Y, generator(0, "draws"))
+    torch.testing.assert_close(x[:, 0, 0, 0], soft @ (torch.arange(10) / 10))
+    assert ((soft > 0.01) & (soft < 0.99)).any(1).sum() > 10
 
 
 def test_mixups_weights_are_drawn_from_beta():
     from scipy.stats import kstest
 
     zeros, labels = torch.zeros(4000, 3, 1, 1), torch.arange(4000) % 2
-    _, shares = augment.mixup(2)(zeros, labels, generator(0, "draws"))
-    w = shares[:, 0][(shares > 0).all(1)]  # of pairs with unlike labels; symmetric about 1/2
+    _, soft = augment.mixup(2)(zeros, labels, generator(0, "draws"))
+    w = soft[:, 0][(soft > 0).all(1)]  # of pairs with unlike labels; symmetric about 1/2
     assert len(w) > 1500 and kstest(w.numpy(), "beta", (0.2, 0.2)).pvalue > 0.01
 
 

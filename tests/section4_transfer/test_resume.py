@@ -1,4 +1,4 @@
-"""Section 4's trainings, stopped in every way, end with the bytes of one that never was."""
+"""Section 4's trainings, stopped in every way, end byte-identical to an uninterrupted one."""
 
 import errno
 import itertools
@@ -11,21 +11,21 @@ import torch
 import torchvision
 from torchvision.models.resnet import BasicBlock, ResNet
 
-from section4_transfer import (
-    augmentation_study,
-    engine,
+from section4_transfer import augmentation_study, resnet_vs_plain, transfer_learning
+from section4_transfer.study import (
+    augmentation,
     plots_augmentation,
+    plots_classes,
     plots_depth,
     plots_transfer,
-    resnet_vs_plain,
-    transfer_learning,
+    transfer,
 )
 from shared_utils.cli import start
 from shared_utils.errors import NothingToDo, UserError
 from tests.resume_helpers import kill, outcome, stop
 
 SMALL = ["--dataset", "photo-digits", "--device", "cpu", "--limit", "60", "--no-show"]
-# Two arms of 2 epochs of 4 steps.
+# Two networks of 2 epochs of 4 steps.
 ARGS = [*SMALL, "--depth", "8", "--epochs", "2", "--batch-size", "16", "--lr", "0.5"]
 EVERY_STEP = ["--checkpoint-minutes", "1e-9"]
 
@@ -35,6 +35,7 @@ def no_figures():
     with pytest.MonkeyPatch.context() as patch:
         for module in (plots_depth, plots_augmentation, plots_transfer):
             patch.setattr(module, "draw_all", lambda *args: None)
+        patch.setattr(plots_classes, "confusion", lambda *args: None)
         yield
 
 
@@ -50,14 +51,14 @@ def whole(tmp_path_factory):
     "stops",
     [
         [(2, signal.SIGINT), (1, signal.SIGTERM)],
-        [(4, signal.SIGTERM), (5, signal.SIGINT)],  # ends of an epoch; in the second arm
-        [(8, signal.SIGINT)],  # the end of an arm
+        [(4, signal.SIGTERM), (5, signal.SIGINT)],  # ends of an epoch; in the second network
+        [(8, signal.SIGINT)],  # the end of a network
     ],
 )
 def test_an_interrupted_run_resumes_to_the_same_bytes(stops, whole, tmp_path, monkeypatch):
     argv = [*ARGS, "--runs-dir", str(tmp_path)]
     for step, number in stops:
-        stop(monkeypatch, resnet_vs_plain.main, engine, argv, step, number)
+        stop(monkeypatch, resnet_vs_plain.main, argv, step, number)
     resnet_vs_plain.main([*argv, "--resume"])
     assert outcome(tmp_path / "resnet_vs_plain") == whole
     with pytest.raises(NothingToDo, match="is finished"):
@@ -66,7 +67,7 @@ def test_an_interrupted_run_resumes_to_the_same_bytes(stops, whole, tmp_path, mo
 
 def test_a_killed_run_resumes_to_the_same_bytes(whole, tmp_path):
     argv = [*ARGS, *EVERY_STEP, "--runs-dir", str(tmp_path)]
-    kill("section4_transfer.resnet_vs_plain", "section4_transfer.engine", "rename", 7, argv)
+    kill("section4_transfer.resnet_vs_plain", "rename", 7, argv)
     resnet_vs_plain.main([*argv, "--resume"])
     assert outcome(tmp_path / "resnet_vs_plain") == whole
 
@@ -88,36 +89,36 @@ def half_a_resnet18(num_classes):
         (augmentation_study, "augmentation", ["--model", "resnet20"], [6]),
     ],
 )
-def test_the_other_studies_resume_arm_by_arm(script, name, more, stops, tmp_path, monkeypatch):
-    monkeypatch.setattr("section4_transfer.transfer.HEAD_STEPS", 8)
+def test_the_other_studies_resume_network_by_network(
+    script, name, more, stops, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(transfer, "HEAD_STEPS", 8)
     monkeypatch.setattr(torchvision.models, "resnet18", half_a_resnet18)
-    monkeypatch.setattr(augmentation_study, "arms", lambda: {"none": (), "mixup": ("mixup",)})
-    monkeypatch.setattr(augmentation_study, "find_gains", lambda *args: {})
-    monkeypatch.setattr(augmentation_study, "conclude", lambda *args: [])
+    two = {"none": [], "mixup": ["mixup"]}
+    monkeypatch.setattr(augmentation, "augmentation_sets", lambda: two)
     argv = [*SMALL, "--epochs", "1", "--batch-size", "16", "--resize", "32", *more, "--runs-dir"]
     script.main([*argv, str(tmp_path / "whole")])
     stopped = [*argv, str(tmp_path / "stopped")]
     for step in stops:
-        stop(monkeypatch, script.main, engine, stopped, step, signal.SIGINT)
+        stop(monkeypatch, script.main, stopped, step, signal.SIGINT)
     script.main([*stopped, "--resume"])
     assert outcome(tmp_path / "stopped" / name) == outcome(tmp_path / "whole" / name)
 
 
 def test_a_foreign_state_is_refused_and_runs_nothing(tmp_path, monkeypatch):
     argv = [*ARGS, "--runs-dir", str(tmp_path)]
-    stop(monkeypatch, resnet_vs_plain.main, engine, argv, 2, signal.SIGINT)
+    stop(monkeypatch, resnet_vs_plain.main, argv, 2, signal.SIGINT)
     last, proof = tmp_path / "resnet_vs_plain" / "last.pt", tmp_path / "proof"
     for state in ({}, None, {"step": 1, "model": {}, "best": {}}):
-        torch.save({"arm": "resnet-8", "state": state}, last)
-        torch.save({"arm": "resnet-8-seed0", "state": state}, last)
-        with pytest.raises(UserError, match="does not hold the state of resnet-8-seed0"):
+        torch.save({"name": "resnet-8, seed 0", "state": state}, last)
+        with pytest.raises(UserError, match="does not hold the state of resnet-8, seed 0"):
             resnet_vs_plain.main([*argv, "--resume"])
 
     class Evil:
         def __reduce__(self):
             return os.mkdir, (str(proof),)
 
-    torch.save({"arm": Evil()}, last)
+    torch.save({"name": Evil()}, last)
     for content in (last.read_bytes(), pickle.dumps(Evil(), 2), b"", b"PK\3\4", b"x" * 99):
         last.write_bytes(content)
         with pytest.raises(UserError, match="is damaged"):

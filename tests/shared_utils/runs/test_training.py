@@ -59,6 +59,12 @@ def test_without_a_folder_it_is_the_loop_alone(capsys):
     assert "".join(capsys.readouterr()) == ""
 
 
+def test_an_epochs_time_ends_when_the_device_has_done_its_steps():
+    counting, waits = Counting(), []
+    counting.run(TrainingRun(wait=lambda: waits.append(len(counting.taken))))
+    assert waits == [5, 10, 15, 20]
+
+
 @pytest.mark.parametrize("stops", [[3], [5, 6], [10, 19], [20]])
 def test_a_stopped_training_continues_with_the_next_step_and_ends_the_same(stops, tmp_path):
     whole, taken = Counting().run(NO_RUN), []

@@ -1,0 +1,40 @@
+import pytest
+
+from section4_transfer import resnet_vs_plain
+from section4_transfer.engine.flags import recipe_from
+from section4_transfer.engine.recipe import SCHEDULES, Recipe, passes_for
+
+
+@pytest.mark.parametrize(
+    ("name", "points"),
+    [
+        ("onecycle", {0: 0.1, 0.125: 0.55, 0.25: 1, 0.625: 0.5, 1: 0}),
+        ("cosine", {0: 1, 0.5: 0.5, 0.25: (1 + 0.5**0.5) / 2, 1: 0}),
+        ("step", {0: 1, 0.49: 1, 0.5: 0.1, 0.74: 0.1, 0.75: 0.01, 0.99: 0.01}),
+    ],
+)
+def test_schedules_pass_through_their_points(name, points):
+    for progress, factor in points.items():
+        assert SCHEDULES[name](progress) == pytest.approx(factor, abs=1e-12)
+
+
+def test_every_fraction_is_shown_as_many_images():
+    assert [passes_for(f) for f in (0.01, 0.05, 0.1, 0.3, 0.5, 0.8, 1.0)] == [
+        100, 20, 10, 3, 2, 1, 1,
+    ]  # fmt: skip
+    steps = [
+        Recipe(1, 64, 0.1, passes=passes_for(f)).steps_per_epoch(round(45000 * f))
+        for f in (0.01, 0.1, 1.0)
+    ]
+    assert steps == [800, 710, 704]  # the rest is what batches are rounded up to
+
+
+def test_flags_make_a_recipe_and_the_old_name_of_a_schedule_is_understood():
+    parser = resnet_vs_plain.build_parser()
+    flags = ["--schedule", "one-cycle", "--weight-decay", "0.1", "--label-smoothing", "0.2"]
+    args = parser.parse_args([*flags, "--clip", "3", "--epochs", "7", "--batch-size", "9"])
+    assert recipe_from(vars(args), lr=0.5, passes=2) == Recipe(
+        7, 9, 0.5, 0.1, "onecycle", 0.2, 3.0, 2
+    )
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--label-smoothing", "1"])

@@ -1,0 +1,156 @@
+"""What the studies report, on made-up outcomes."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from section4_transfer.engine.recipe import Recipe
+from section4_transfer.study import plots_classes, plots_depth
+from section4_transfer.study.augmentation import (
+    augmentation_sets,
+    conclude,
+    find_gains,
+    label,
+    number_of_comparisons,
+)
+from section4_transfer.study.classes import class_report, confusion_matrix
+from section4_transfer.study.depth import DepthStudy
+from section4_transfer.study.transfer import TransferStudy
+from section4_transfer.study.variants import Variant
+from shared_utils.errors import UserError
+from shared_utils.runs import History
+from shared_utils.runs.outcomes import Outcome, accuracy_difference
+from tests.section4_transfer.helpers import CPU
+
+
+def outcome(name, seed, answers, labels, val_acc=0.5):
+    """A network that gives these answers to two or more classes."""
+    row = {"epoch": 1, "train_loss": 1.0, "train_acc": 0.5, "val_loss": 1.0, "val_acc": val_acc}
+    series = {"gradient_norms": [[1.0, 2.0]], "seconds": [2.0]}
+    made = Outcome(name, seed, nn.Identity(), History([row], series, 1, 2.0, 100))
+    labels = np.asarray(labels)
+    made.test(np.eye(max(2, labels.max() + 1))[np.asarray(answers)], labels)
+    return made
+
+
+def data_of(train, test, classes=("cat", "dog")):
+    return SimpleNamespace(
+        y_train=torch.tensor(train), y_test=torch.tensor(test), classes=classes, title="pets"
+    )
+
+
+def test_the_augmentation_study_widens_every_interval_that_it_reports():
+    rng = np.random.default_rng(0)
+    groups = {
+        label(name, fraction): [outcome(name, 0, rng.integers(0, 2, 90), np.zeros(90, int))]
+        for name in augmentation_sets()
+        for fraction in (0.1, 1)
+    }
+    lines = conclude(groups, [0.1, 1])
+    assert len(lines) == number_of_comparisons([0.1, 1]) == 30
+    assert all("(30 comparisons together)" in line for line in lines)
+    gain = accuracy_difference(groups["crop 10%"], groups["none 10%"], 30)
+    assert gain.sentence("test accuracy, crop 10% minus none 10%") in lines
+    found = find_gains(groups, [0.1, 1])
+    assert found["0.1"]["crop"]["alone"] == (gain.mean, gain.low, gain.high)
+    left_out = accuracy_difference(groups["all"], groups["all but flip"], 30)
+    assert found["1"]["flip"]["leave-one-out"] == (left_out.mean, left_out.low, left_out.high)
+
+
+def test_a_network_that_diverged_is_left_out_of_the_gains():
+    groups = {name: [outcome(name, 0, [0, 1], [0, 1])] for name in ("none", "all", "crop")}
+    assert list(find_gains(groups, [1])["1"]["crop"]) == ["alone"]
+    assert find_gains(groups, [1])["1"]["flip"] == {}
+    assert len(conclude(groups, [1])) == 2
+
+
+def test_unequal_classes_are_reported_beside_the_accuracy():
+    labels = [0] * 285 + [1] * 15
+    lazy = outcome("lazy", 0, [0] * 300, labels, val_acc=0.9)
+    fair = outcome("fair", 0, [0] * 270 + [1] * 15 + [0] * 3 + [1] * 12, labels, val_acc=0.6)
+    content, lines = class_report({"lazy": [lazy], "fair": [fair]}, data_of(labels, labels))
+    assert content["largest_class"] == {"name": "cat", "test_acc": pytest.approx(0.95)}
+    assert content["balanced_acc"]["lazy"] == pytest.approx(0.5)
+    assert content["balanced_acc"]["fair"] == pytest.approx((270 / 285 + 12 / 15) / 2)
+    assert "always answering cat is right for 95.00%" in lines[0]
+    assert lines[2] == "lazy, class by class:"  # the best in validation
+    assert lines[4].split() == ["cat", "285", "100.00%", "300"]
+    assert lines[5].split() == ["dog", "15", "0.00%", "0"]
+
+
+def test_equal_classes_need_no_such_report():
+    even = data_of([0, 0, 0, 1, 1], [0, 1])
+    assert class_report({"a": [outcome("a", 0, [0, 1], [0, 1])]}, even) == ({}, [])
+    absent = data_of([0, 0, 0, 1, 2], [0, 1], ("cat", "dog", "owl"))  # no owl in the test
+    content, lines = class_report({"a": [outcome("a", 0, [0, 0], [0, 1])]}, absent)
+    assert content["balanced_acc"]["a"] == 0.5 and "nan%" in lines[-1]
+
+
+def test_the_confusion_matrix_counts_answers_by_class(tmp_path):
+    labels = np.array([0, 0, 1, 1, 2])
+    made = outcome("a", 0, [0, 1, 1, 1, 0], labels)
+    assert confusion_matrix(made, labels, 3).tolist() == [[1, 1, 0], [0, 2, 0], [1, 0, 0]]
+    for classes in (3, 50):
+        many = data_of(labels.tolist(), labels.tolist(), tuple(map(str, range(classes))))
+        if classes == 50:
+            made.scores = np.zeros((5, 50))
+        plots_classes.confusion(tmp_path / f"{classes}.png", {"a": [made]}, many)
+        assert (tmp_path / f"{classes}.png").exists()
+
+
+class OneVariant(DepthStudy):
+    """One network, whose training does what it is given."""
+
+    def variants(self):
+        yield Variant("net", 0, nn.Identity(), None, self.depths[0], work=2.0)
+
+
+def study(train, **options):
+    return OneVariant(None, CPU, Recipe(1, 8, 0.1), range(3), None, depths=[train], **options)
+
+
+def test_when_every_network_diverges_one_line_says_so(capsys):
+    def diverge(run):
+        raise FloatingPointError("epoch 1: the loss is no longer finite")
+
+    with pytest.raises(UserError, match="every network diverged: try a smaller --lr"):
+        study(diverge).run(no_show=True)
+    assert "net, seed 0: epoch 1: the loss is no longer finite" in capsys.readouterr().out
+
+
+def test_the_time_of_a_long_study_is_told_once_and_in_proportion(capsys):
+    made = study(None)
+    made.depths = [8, 20]  # 2 networks each, 3 seeds: 168 units of work
+    first = made.training_run("net", 0, 1, work=8)
+    later = made.training_run("other", 0, 1, work=8)
+    assert later._on_estimate is None
+    first._on_estimate(600 * 8 / 168)
+    assert capsys.readouterr().out == ""
+    first._on_estimate(1200 * 8 / 168)
+    assert "about 20 minutes; shorter: --epochs 2, --limit 5000, --quick" in capsys.readouterr().out
+
+
+def test_the_work_of_the_transfer_study_is_counted_in_passes():
+    recipe, options = (
+        Recipe(5, 64, 0.1),
+        {"size": 32, "lrs": {}, "pretraining": Recipe(10, 64, 0.1)},
+    )
+    for weights, expected in ((None, 2 * (2 * 2 * 5 + 10)), ("some", 2 * 2 * 2 * 5)):
+        made = TransferStudy(
+            *(None, CPU, recipe, range(2), None),
+            fractions={0.1: None, 1.0: None},
+            weights=weights,
+            **options,
+        )
+        assert made.total_work == pytest.approx(expected)
+
+
+def test_many_depths_are_drawn_and_the_deepest_may_have_diverged(tmp_path):
+    depths = list(range(8, 75, 6))  # more than there are colours
+    names = [f"{kind}-{depth}" for depth in depths[:-1] for kind in ("resnet", "plain")]
+    groups = {name: [outcome(name, 0, [0, 0], [0, 1])] for name in names}
+    plots_depth.draw_all(tmp_path, groups, depths, "nothing")
+    assert len(list(tmp_path.glob("*.png"))) == 5

@@ -78,8 +78,7 @@ def _choose(listing: Listing, damaged: Iterable[ImageFile], limit: Limit | None)
         check_class_sizes(part.labels, classes, 1 + missing, where)
     if "test" not in parts:
         y = parts["train"].labels
-        spare = 1 if "val" in parts else 2
-        kept, held = hold_out(y, max(len(y) // 5, len(classes)), spare)
+        kept, held = hold_out(y, max(len(y) // 5, len(classes)))
         parts |= {"train": _take(parts["train"], kept), "test": _take(parts["train"], held)}
     if "val" not in parts:
         y = parts["train"].labels

@@ -32,15 +32,15 @@ class Limit:
         return subset(y, self.count if self.everywhere or part == "train" else len(y))
 
 
-def hold_out(y: np.ndarray, count: int, spare: int = 1) -> tuple[np.ndarray, np.ndarray]:
+def hold_out(y: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the indices of the kept samples and of the `count` that are held out, stratified.
 
-    `y` (N,) holds the labels. Of each class at least one sample is held out and at least `spare`
-    are kept; `count` must leave room for that (`check_class_sizes`).
+    `y` (N,) holds the labels. Of each class at least one sample is held out and one is kept, if it
+    has two (`check_class_sizes`) and `count` leaves room for that.
     """
     kept, held = _stratified(y, count)
     _guarantee(y, held, kept, 1)
-    _guarantee(y, kept, held, spare)
+    _guarantee(y, kept, held, 1)
     return kept, held
 
 

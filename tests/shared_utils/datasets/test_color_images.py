@@ -171,6 +171,7 @@ def test_a_constant_channel_is_divided_by_one(tmp_path):
 def measure_loading(folder):
     import resource
 
+    warnings.simplefilter("error")  # PyTorch warns of an array that cannot be written, but once
     decoded.decode = lambda path, size: np.zeros((3, size, size), np.uint8)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     data = load_torch_data("folder", folder, size=512)

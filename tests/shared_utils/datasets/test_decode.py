@@ -38,11 +38,15 @@ def test_photographs_stand_as_the_camera_says(tmp_path, orientation):
     np.testing.assert_array_equal(decode(tmp_path / "turned.png", 8), upright.transpose(2, 0, 1))
 
 
-def test_exif_that_cannot_be_read_tells_nothing(tmp_path):
-    exif = b"Exif\0\0MM\0*\xff\xff\xff\xff\x12\x34"
-    Image.new("RGB", (8, 8), "red").save(tmp_path / "broken.jpg", exif=exif)
+@pytest.mark.parametrize(
+    ("suffix", "exif"),
+    [("jpg", b"Exif\0\0MM\0*\xff\xff\xff\xff\x12\x34"), ("png", b"Exif\0\0no header at all")],
+)
+def test_exif_that_cannot_be_read_tells_nothing(tmp_path, suffix, exif):
+    path = tmp_path / f"broken.{suffix}"
+    Image.new("RGB", (8, 8), "red").save(path, exif=exif)
     with without_warnings():
-        assert decode(tmp_path / "broken.jpg", 8)[0].min() > 250
+        assert decode(path, 8)[0].min() > 250
 
 
 def drawn_in_alpha(mode):

@@ -158,7 +158,9 @@ def test_the_limit_is_applied_before_decoding(tmp_path, decodings):
         read_image_folder(tmp_path, 4, Limit(1))
 
 
-def test_all_damaged_images_are_named_together_each_with_its_cause(tmp_path, decodings):
+def test_all_damaged_images_are_named_together_each_with_its_cause(
+    tmp_path, decodings, monkeypatch
+):
     shades(tmp_path)
     (tmp_path / "cat" / "0.png").write_bytes(b"")
     (tmp_path / "dog" / "3.png").write_bytes(b"no picture")
@@ -170,8 +172,14 @@ def test_all_damaged_images_are_named_together_each_with_its_cause(tmp_path, dec
         assert "3 images that cannot be used: cat/0.png is empty; dog/3.png is not an" in text
         assert "dog/x.jpg is a link" in text and "--skip-damaged" in text and "\n" not in text
     assert len(decodings) == 21 + 3
+    (tmp_path / "dog" / "4.png").write_bytes(b"")  # one more, beside those that are known
+    for _ in range(2):
+        found = read_image_folder(tmp_path, 4, skip_damaged=True)
+        monkeypatch.setattr(decoded.DecodedImages, "_fill", None)  # the next time it must be ready
+    (tmp_path / "dog" / "4.png").unlink()
+    monkeypatch.undo()
     found = read_image_folder(tmp_path, 4, skip_damaged=True)
-    assert sum(len(y) for _, y in found.parts.values()) == 18
+    assert sum(len(y) for _, y in found.parts.values()) == 18 - 1
     assert [line.split(":")[0] for line in found.damaged] == ["cat/0.png", "dog/3.png", "dog/x.jpg"]
     assert found.left_out == ("  left out: damaged images, named in config.json (3)",)
 
@@ -209,6 +217,29 @@ def test_a_file_that_could_not_be_opened_once_is_used_when_it_can(tmp_path, monk
     found = read_image_folder(tmp_path, 4)
     seen = np.concatenate([x[:, 0, 0, 0] for x, _ in found.parts.values()])
     assert sorted(seen) == [*range(10), *range(100, 110)]
+
+
+def test_the_row_of_a_damaged_image_is_never_taken_for_one(tmp_path, monkeypatch):
+    """Decoding meets a file that cannot be opened, and is then stopped; the next time it can be."""
+    shades(tmp_path, count=80)
+    seen, original = [], decoded.decode
+
+    def decode(path, size):
+        seen.append(path)
+        if len(seen) == 1:
+            raise decoded.DamagedImageError("cannot be read (Permission denied)")
+        if len(seen) > 100:
+            raise KeyboardInterrupt
+        return original(path, size)
+
+    monkeypatch.setattr(decoded, "_WINDOW", 64)
+    monkeypatch.setattr(decoded, "decode", decode)
+    with pytest.raises(KeyboardInterrupt):
+        read_image_folder(tmp_path, 4)
+    monkeypatch.setattr(decoded, "decode", original)
+    found = read_image_folder(tmp_path, 4)
+    pixels = np.concatenate([x[:, 0, 0, 0] for x, _ in found.parts.values()])
+    assert sorted(pixels) == [*range(80), *range(100, 180)]
 
 
 def test_damage_that_leaves_too_few_images_is_told_first(tmp_path):

@@ -14,13 +14,21 @@ def labels(*counts):
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
-@given(counts=st.lists(st.integers(3, 40), min_size=2, max_size=8), more=st.integers(0, 10))
-def test_every_part_gets_each_class_and_no_sample_twice(counts, more):
+@given(counts=st.lists(st.integers(2, 40), min_size=2, max_size=8), share=st.floats(0, 1))
+def test_every_part_gets_each_class_and_no_sample_twice(counts, share):
     y = labels(*counts)
-    held_out = min(len(counts) + more, len(y) - 2 * len(counts))
-    kept, held = hold_out(y, held_out, spare=2)
+    held_out = round(len(counts) + share * (len(y) - 2 * len(counts)))
+    kept, held = hold_out(y, held_out)
     assert sorted([*kept, *held]) == list(range(len(y))) and len(held) == held_out
-    assert np.bincount(y[held], minlength=len(counts)).min() >= 1
+    for part in (kept, held):
+        assert np.bincount(y[part], minlength=len(counts)).min() >= 1
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(counts=st.lists(st.integers(3, 40), min_size=2, max_size=8))
+def test_a_fifth_leaves_two_of_each_class_for_two_more_parts(counts):
+    y = labels(*counts)
+    kept, _ = hold_out(y, max(len(y) // 5, len(counts)))
     assert np.bincount(y[kept], minlength=len(counts)).min() >= 2
 
 

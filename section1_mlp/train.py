@@ -5,11 +5,13 @@ test set, at the end. Writes <runs-dir>/train/: weights, metrics, summary and fi
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
 
+from section1_mlp.speed.threads import start_threads
 from section1_mlp.study.comparison import LEARNING_RATES, Settings, train_all
 from section1_mlp.study.plots import draw_all
 from section1_mlp.study.results import print_results, summarize_all
@@ -23,7 +25,6 @@ from shared_utils.cli import (
 )
 from shared_utils.datasets.gray_images import load_image_data
 from shared_utils.plotting import show_figures
-from shared_utils.threads import blas_threads
 
 HERE = Path(__file__).resolve().parent
 QUICK = {"limit": 6000}
@@ -46,7 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
         limit=(None, "all"),
         resumable=True,
         checkpoint_minutes=10.0,
-        threads=(None, "as many as are the fastest at the moment"),
+        threads=os.cpu_count(),
     )
     parser.add_argument(
         "--activations",
@@ -73,8 +74,8 @@ def main(argv: list[str] | None = None) -> dict:
         args.hidden, args.epochs, args.batch_size, args.lr, args.momentum, args.weight_decay
     )
     seeds = range(args.seed, args.seed + args.seeds)
-    with open_run(args, "train", data.describe()) as run, blas_threads(args.threads) as run.threads:
-        outcomes = train_all(dict.fromkeys(args.activations), seeds, data, settings, run)
+    with open_run(args, "train", data.describe()) as run, start_threads(args.threads) as threads:
+        outcomes = train_all(dict.fromkeys(args.activations), seeds, data, settings, run, threads)
         for outcome in outcomes:  # the choices are made: the test set, once
             outcome.test(outcome.model.forward(flat(data.x_test)), data.y_test)
         summary = summarize_all(outcomes, data)

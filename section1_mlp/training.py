@@ -10,7 +10,7 @@ restarts.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
 
@@ -24,6 +24,10 @@ from shared_utils.runs import NO_RUN, History, Training, TrainingRun
 from shared_utils.seed import stream
 
 GRADIENT_SAMPLES_PER_EPOCH = 10
+EVALUATION_BATCH = 5000
+
+Learn = Callable[[MLP, np.ndarray, np.ndarray], float]  # as `learn`
+Evaluate = Callable[[MLP, np.ndarray, np.ndarray], tuple[float, float]]  # as `evaluate`
 
 
 class SGD:
@@ -49,6 +53,13 @@ class SGD:
             param -= self.lr * v
 
 
+def learn(model: MLP, x: np.ndarray, y: np.ndarray) -> float:
+    """Overwrite `model.grads` with those of the mean loss of x, y; return the loss."""
+    loss = model.loss(x, y)  # forward, and the loss
+    model.backward()
+    return loss
+
+
 def train_steps(
     model: MLP,
     optimizer: SGD,
@@ -58,6 +69,7 @@ def train_steps(
     epochs: int,
     batch_size: int,
     rng: np.random.Generator,
+    learn: Learn = learn,
     first_step: int = 0,
 ) -> Iterator[float]:
     """Train `model` on x, y; after every step, yield the loss of its minibatch (before the step).
@@ -70,13 +82,26 @@ def train_steps(
     for step, batch in islice(enumerate(batches), first_step, None):
         # A network that diverges overflows before its loss does; the loss is what is watched.
         with np.errstate(over="ignore", invalid="ignore"):
-            loss = model.loss(x[batch], y[batch])
+            loss = learn(model, x[batch], y[batch])  # forward, loss, backward
             if not math.isfinite(loss):
                 raise FloatingPointError(f"the loss became {loss} in epoch {step // per_epoch + 1}")
-            model.backward()
             optimizer.lr = peak_lr * (1 + math.cos(math.pi * step / (epochs * per_epoch))) / 2
             optimizer.step(model.params, model.grads)
         yield loss
+
+
+def evaluate(model: MLP, x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Return a classifier's mean cross-entropy and accuracy over all samples.
+
+    Large batches are quick and spare memory; sums, not means of means, since the last is shorter.
+    """
+    total_loss, correct = 0.0, 0
+    for start in range(0, len(x), EVALUATION_BATCH):
+        chunk = slice(start, start + EVALUATION_BATCH)
+        logits = model.logits(x[chunk])
+        total_loss += cross_entropy(logits, y[chunk]) * len(logits)
+        correct += int(np.sum(logits.argmax(axis=1) == y[chunk]))
+    return total_loss / len(x), correct / len(x)
 
 
 def fit(
@@ -87,16 +112,19 @@ def fit(
     epochs: int,
     batch_size: int,
     seed: int = 0,
+    learn: Learn = learn,
+    evaluate: Evaluate = evaluate,
     run: TrainingRun = NO_RUN,
 ) -> History:
     """Train `model` on images and leave it with the weights of its best validation epoch.
 
-    The batches follow from `seed` alone. Ten times an epoch the gradient's norm is measured for
-    each layer: `history.series["gradient_norms"]` holds (epoch, ||dW1||, ||dW2||, ...).
+    The batches follow from `seed` alone. `learn` and `evaluate` may be replaced by faster ones. Ten
+    times an epoch the gradient's norm is measured for each layer: `history.series` holds, as
+    "gradient_norms", rows (epoch, ||dW1||, ||dW2||, ...).
     """
     x, x_val = flat(data.x_train), flat(data.x_val)
-    budget, rng = {"epochs": epochs, "batch_size": batch_size}, stream(seed, "shuffle")
-    steps = partial(train_steps, model, optimizer, x, data.y_train, **budget, rng=rng)
+    options = {"epochs": epochs, "batch_size": batch_size, "rng": stream(seed, "shuffle")}
+    steps = partial(train_steps, model, optimizer, x, data.y_train, learn=learn, **options)
     per_epoch = steps_per_epoch(len(x), batch_size)
     training = Training(
         model.params, optimizer.velocity, epochs=epochs, steps_per_epoch=per_epoch, samples=len(x)
@@ -114,20 +142,6 @@ def fit(
             run.log(row)
     training.load_best()
     return training.history
-
-
-def evaluate(model: MLP, x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """Return a classifier's mean cross-entropy and accuracy over all samples.
-
-    Large batches are quick and spare memory; sums, not means of means, since the last is shorter.
-    """
-    total_loss, correct = 0.0, 0
-    for start in range(0, len(x), 5000):
-        chunk = slice(start, start + 5000)
-        logits = model.logits(x[chunk])
-        total_loss += cross_entropy(logits, y[chunk]) * len(logits)
-        correct += int(np.sum(logits.argmax(axis=1) == y[chunk]))
-    return total_loss / len(x), correct / len(x)
 
 
 def steps_per_epoch(n: int, batch_size: int) -> int:

@@ -116,7 +116,7 @@ _FLAGS = {
     "limit": (positive_int, "use at most this many training samples"),
     "seed": (seed_number, "seeds everything that is random"),
     "runs_dir": (folder_path, "where the run's folder is made"),
-    "threads": (positive_int, "processor cores to use; changes the last digits of a result only"),
+    "threads": (positive_int, "processor cores that share every batch; changes no result"),
     "checkpoint_minutes": (positive_float, "keep a checkpoint this often, beside every epoch's"),
 }
 _SWITCHES = {

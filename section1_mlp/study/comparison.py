@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from section1_mlp.model import MLP
+from section1_mlp.speed.threads import Threads
 from section1_mlp.study.checkpoint import save_model
 from section1_mlp.training import SGD, fit, flat
 from shared_utils.datasets.gray_images import ImageData
@@ -34,6 +35,7 @@ def train_all(
     data: ImageData,
     settings: Settings,
     folder: RunFolder,
+    threads: Threads,
 ) -> list[Outcome]:
     """Train a network for every activation and seed; save the weights of each first seed.
 
@@ -43,7 +45,7 @@ def train_all(
     for activation in activations:
         for seed in seeds:
             try:
-                outcomes.append(train(activation, seed, data, settings, folder))
+                outcomes.append(train(activation, seed, data, settings, folder, threads))
             except FloatingPointError as error:
                 print(f"{activation}, seed {seed}: {error}: it is stopped; try a smaller --lr")
                 continue
@@ -55,7 +57,12 @@ def train_all(
 
 
 def train(
-    activation: str, seed: int, data: ImageData, settings: Settings, folder: RunFolder
+    activation: str,
+    seed: int,
+    data: ImageData,
+    settings: Settings,
+    folder: RunFolder,
+    threads: Threads,
 ) -> Outcome:
     """Train one network. Raises FloatingPointError when its loss is no longer finite."""
     sizes = (flat(data.x_train).shape[1], *settings.hidden, len(data.classes))
@@ -68,6 +75,8 @@ def train(
         epochs=settings.epochs,
         batch_size=settings.batch_size,
         seed=seed,
+        learn=threads.learn,
+        evaluate=threads.evaluate,
         run=TrainingRun(folder, f"{activation}-seed{seed}", {"arm": activation, "seed": seed}),
     )
     return Outcome(activation, seed, model, history)

@@ -18,7 +18,6 @@ from pathlib import Path
 from shared_utils.errors import UserError
 from shared_utils.runs.checkpoints import load_checkpoint, save_checkpoint
 from shared_utils.runs.interrupts import Interrupted, Interrupts
-from shared_utils.threads import FastestThreads, FixedThreads
 
 
 @dataclass(frozen=True)
@@ -34,12 +33,7 @@ PICKLE = Format(".pkl", save_checkpoint, load_checkpoint)
 
 
 class States:
-    """The states in the folder `path`; `minutes` is the longest time between two.
-
-    `threads` is told the time of every training step (`shared_utils.threads`).
-    """
-
-    threads: FastestThreads | FixedThreads = FixedThreads()
+    """The states in the folder `path`; `minutes` is the longest time between two."""
 
     def __init__(self, path: Path, states: Format, minutes: float | None):
         self.path, self._states, self._minutes = Path(path), states, minutes

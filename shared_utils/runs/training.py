@@ -132,10 +132,7 @@ class TrainingRun:
                 ends_epoch = before + 1 == training.steps_per_epoch
                 if ends_epoch:
                     self._wait()
-                seconds = time.perf_counter() - clock
-                history.seconds += seconds
-                if self._folder is not None:
-                    self._folder.threads.after_step(seconds)
+                history.seconds += time.perf_counter() - clock
                 training.step += 1
                 history.samples = _samples(training)
                 advance(loss)

@@ -1,0 +1,69 @@
+"""Show a trained MLP your own pictures of digits.
+
+Each picture is made into a digit like those that the network was trained on: ink is separated from
+paper, the digit cut out, scaled and centred. Writes <runs-dir>/predict/: the answers, and a figure
+of what the network saw.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
+
+from section1_mlp.study.checkpoint import best_weights, load_model
+from section1_mlp.training import flat
+from shared_utils.cli import add_shared_flags, folder_path, parse_args, start
+from shared_utils.errors import UserError
+from shared_utils.predictions import Answer, Classifier, add_picture_flags, answer_pictures
+from shared_utils.weights import read_about
+
+HERE = Path(__file__).resolve().parent
+QUICK = {}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of this script's flags."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_picture_flags(parser)
+    add_shared_flags(parser, HERE / "runs")
+    parser.add_argument(
+        "--weights",
+        type=folder_path,
+        help="weights that train.py wrote (default: the best of <runs-dir>/train)",
+    )
+    return parser
+
+
+def main(argv: list[str] | None = None) -> list[Answer]:
+    """Load the network, answer every picture, return the answers."""
+    args = parse_args(build_parser(), argv, QUICK)
+    classifier = load_classifier(args.weights or best_weights(args.runs_dir / "train"))
+    return answer_pictures(
+        args.images,
+        classifier,
+        args.runs_dir / "predict",
+        top=args.top,
+        as_json=args.json,
+        show=args.show_input and not args.no_show,
+    )
+
+
+def load_classifier(weights: Path) -> Classifier:
+    """Return the network of a file of weights. Raises UserError when it is not one of digits."""
+    from shared_utils.datasets.digit_photo import read_input  # SciPy takes a moment to import
+
+    model, about = load_model(weights)
+    about = read_about(weights, about, model.layer_sizes[-1])
+    height, width = about.image_size
+    if model.output != "softmax" or model.layer_sizes[0] != height * width:
+        raise UserError(f"{weights} does not hold a classifier of images: train again")
+    return Classifier(
+        about.classes,
+        lambda path: read_input(path, about.dataset, about.image_size),
+        lambda x: model.forward(flat(x[None]))[0],
+    )
+
+
+if __name__ == "__main__":
+    start(main)

@@ -13,6 +13,7 @@ import csv
 import io
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # start from any directory
@@ -83,8 +84,9 @@ def main(argv: list[str] | None = None) -> dict[str, Verdict] | None:
         print(f"\nnext: cd {args.to}, write them, then python -m shared_utils.exercises check")
     elif args.command == "check":
         return check(args.what, args.seconds, args.csv)
-    for row in choose(args.numbers) if "numbers" in args and args.command != "start" else ():
-        print(hint(row) if args.command == "hint" else handout.solution(row))
+    else:
+        say = hint if args.command == "hint" else handout.solution
+        print("\n".join(say(row) for row in choose(args.numbers)))
 
 
 def print_list(folder: Path) -> None:
@@ -144,7 +146,8 @@ def check_folder(folder: Path, numbers: list[str], seconds: float) -> dict[str, 
         if row.number not in started:
             raise UserError(f"exercise {row.number} was not started in {folder}: start it first")
         verdicts[row.number] = verdict = grade(row, folder, seconds)
-        print("\n".join(report(row, verdict)) + "\n")
+        open_ones = [n for n in row.builds_on if started.get(n, "done") != "done"]
+        print("\n".join(report(row, verdict, open_ones)) + "\n")
         started[row.number] = "done" if verdict.status == "right" else verdict.status
     try:
         handout.write_record(folder, record)
@@ -155,14 +158,16 @@ def check_folder(folder: Path, numbers: list[str], seconds: float) -> dict[str, 
     return verdicts
 
 
-def report(row: Exercise, verdict: Verdict) -> list[str]:
-    """Return a verdict in at most ten lines."""
+def report(row: Exercise, verdict: Verdict, open_ones: Sequence[str] = ()) -> list[str]:
+    """Return a verdict in at most ten lines; `open_ones` must be right before this one can be."""
     lines = [f"{row.number}  {row.title}: {verdict.status}"]
     if verdict.status == "not done":
         lines.append(f"  still empty: {', '.join(row.functions)}")
     elif verdict.status in ("wrong", "error"):
         lines.append(f"  first failing case: {verdict.case}")
     lines += [f"  {line}" for line in verdict.lines[:6]]
+    if verdict.status in ("wrong", "error") and open_ones:
+        lines.append(f"  it builds on {', '.join(open_ones)}: get that right first")
     if verdict.status in ("wrong", "error", "not done"):
         lines.append(f'  see {row.page}, "{row.heading}", or ask for: hint {row.number}')
     return lines

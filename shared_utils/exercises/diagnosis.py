@@ -35,9 +35,9 @@ def judge_case(row: Exercise, arguments: dict, record: dict) -> list[str]:
     others = [other for other in expected if other not in wrong]
     if others:
         lines.append(f"right in this case: {', '.join(others)}")
-    answer = decode(record["answers"].get(name, {}))
-    if answer is not None:
-        lines += explain(row, arguments, name, answer, np.asarray(expected[name]))
+    answer, wanted = decode(record["answers"].get(name, {})), np.asarray(expected[name])
+    if answer is not None and not matches(answer, wanted, row.tolerance):
+        lines += explain(row, arguments, name, answer, wanted)
     return lines
 
 
@@ -56,7 +56,8 @@ def compare(encoded: dict, wanted, tolerance: float) -> list[str]:
     if kind == "NoneType":
         return ["it is None: is a return missing, or was something never written?"]
     if answer is None:
-        return [f"it is a {kind}, not {_form(wanted)}"]
+        more = f" of {encoded['dtype']} {tuple(encoded['shape'])}" if "dtype" in encoded else ""
+        return [f"it is a {kind}{printable(more)}, not {_form(wanted)} of numbers"]
     if answer.shape != wanted.shape:
         return [f"its shape is {answer.shape}, but {wanted.shape} is expected"]
     if wanted.dtype.kind == "f" and encoded["dtype"] and answer.dtype != wanted.dtype:
@@ -103,7 +104,7 @@ def _numbers(answer: np.ndarray, wanted: np.ndarray, tolerance: float) -> list[s
 
 
 def _form(wanted: np.ndarray) -> str:
-    return f"an array {wanted.shape}" if wanted.shape else "a number"
+    return f"an array {wanted.shape}" if wanted.shape else "a single value"
 
 
 def _place(at) -> str:
@@ -147,6 +148,8 @@ def _shape_words(answer, wanted, close: float, batch: int) -> str:
 
 def _words(answer, wanted, close: float, batch: int) -> str:
     """Return what wrong numbers in the right shape mean, or ""."""
+    if answer.shape != wanted.shape:
+        return ""
     answer, wanted = answer.astype(float), wanted.astype(float)
     if not np.isfinite(answer).all():
         return "an overflow, a division by zero or a logarithm of zero"

@@ -94,9 +94,10 @@ def _ask(row: Exercise, folder: Path, seconds: float) -> tuple[list[dict], str]:
         try:
             output, errors = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired as late:
-            _kill(process)
             end = f"no answer within {seconds:g} seconds: a loop that never ends?"
             return _records(late.output or b""), end
+        finally:
+            _kill(process)
     if not process.returncode:
         return _records(output), ""
     last = printable(errors.decode(errors="replace").strip().rpartition("\n")[2])

@@ -71,9 +71,10 @@ def read_record(folder: Path) -> dict:
         raise UserError(f"{folder} is not a hand-out: make one with start NUMBER --to DIR")
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        if all(isinstance(record[key], dict) for key in ("functions", "exercises")):
+        texts = [text for key in ("functions", "exercises") for text in record[key].values()]
+        if all(isinstance(text, str) for text in texts):
             return record
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         pass
     raise UserError(f"{folder / RECORD} is damaged: make a new hand-out and copy your files there")
 
@@ -152,7 +153,8 @@ def _is_kept(path: Path) -> bool:
     parts = path.parts
     is_run = parts[0].startswith("section") and parts[1:2] == ("runs",)
     hidden = any(part.startswith(".") and part != ".gitignore" for part in parts)
-    left_out = {"figures", "__pycache__"} & set(parts) or parts[0] == "data"
+    spoils = parts[:3] == ("tests", "shared_utils", "exercises")  # wrong answers, and right ones
+    left_out = {"figures", "__pycache__"} & set(parts) or parts[0] == "data" or spoils
     return not (is_run or hidden or left_out or path.name == "report.html")
 
 

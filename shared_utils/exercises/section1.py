@@ -99,7 +99,7 @@ EXERCISES = [
             "argument": "it takes its argument for z, but that is the output a = g(z)",
             "tanh": "that is the derivative of tanh, 1 - a^2",
             "sigmoid": "that is the derivative of sigmoid, a (1 - a)",
-            "kink": "at z = 0 it must be 0",
+            "everywhere": "a >= 0 is always true: where z <= 0, a is 0, and so is the slope",
             "no square": "a is not squared",
             "itself": "that is the activation itself, not its slope",
         },
@@ -130,6 +130,7 @@ EXERCISES = [
         },
         batch="x",
         tolerance=1e-6,
+        builds_on=("1.1", "1.2", "1.3", "1.4"),
     ),
     Exercise(
         number="1.6",

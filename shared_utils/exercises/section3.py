@@ -90,7 +90,8 @@ EXERCISES = [
             "pixels first": "the rows are in the order (kh, kw, C), they must be (C, kh, kw)",
             "images last": "the columns are in the order (height, width, N), they must be"
             " (N, height, width)",
-            "overwritten": "where windows overlap, the last one wins: add with +=",
+            "last pixel": "where windows overlap, the last one wins: add with +=",
+            "last window": "where windows overlap, the last one wins: add with +=",
         },
         batch="x",
     ),
@@ -117,6 +118,7 @@ EXERCISES = [
             "mean": "db is the sum over images and places, not their mean",
         },
         batch="x",
+        builds_on=("3.3",),
     ),
     Exercise(
         number="3.5",

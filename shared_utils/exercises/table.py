@@ -39,6 +39,7 @@ class Exercise:
     slips: Mapping[str, str]  # what the verdict says of each
     batch: str = ""  # the argument whose first axis is the batch
     tolerance: float = 1e-7  # of the largest expected entry, in float64
+    builds_on: tuple[str, ...] = ()  # exercises whose functions the cases use
     drawn: str = ""  # an answer that is random: the oracle is told it
     needs: str = ""  # a package that the light environment lacks
 

@@ -112,13 +112,13 @@ def columns_oracle(x, dcols, kernel, stride, padding, slip: str = "") -> dict:
     window = kernel, stride, padding
     if slip in ("pixels first", "images last"):
         return {"cols": im2col(x, *window, {"p": "ijcnrq", "i": "cijrqn"}[slip[0]])}
-    if slip == "overwritten":
-        dx = np.zeros_like(x)
-        numbers = np.arange(1.0, x.size + 1).reshape(x.shape)
-        for source, value in zip(im2col(numbers, *window).T.ravel(), dcols.T.ravel(), strict=True):
-            if source:
-                dx.ravel()[int(source) - 1] = value
-        return {"dx": dx}
+    if slip.startswith("last"):  # number the pixels (0: padding), and see which value comes last
+        sources = im2col(np.arange(1, x.size + 1).reshape(x.shape), *window)
+        order = "C" if slip == "last pixel" else "F"
+        dx = np.zeros(x.size + 1)
+        for source, value in zip(sources.ravel(order), dcols.ravel(order), strict=True):
+            dx[source] = value
+        return {"dx": dx[1:].reshape(x.shape)}
     dx = gradient(lambda v: np.vdot(dcols, im2col(v, *window)), x, eps=1.0)
     return {"cols": im2col(x, *window), "dx": dx}
 
@@ -141,9 +141,13 @@ def with_dy(case: dict) -> dict:
 def convolution_gradients(x, W, b, stride, padding, dy, slip: str = "") -> dict:
     """Measure them; y is linear in x, W and b, so a difference over any distance is exact."""
     if slip == "no swap":  # (N, O, height, width) read as (O, N height width)
-        rows = dy.reshape(len(W), -1)
-        cols = im2col(x, W.shape[2:], stride, padding)
-        return {"dW": (rows @ cols.T).reshape(W.shape), "db": rows.sum(axis=1)}
+        rows, window = dy.reshape(len(W), -1), (W.shape[2:], stride, padding)
+        dcols = W.reshape(len(W), -1).T @ rows
+        return {
+            "dx": gradient(lambda v: np.vdot(dcols, im2col(v, *window)), x, eps=1.0),
+            "dW": (rows @ im2col(x, *window).T).reshape(W.shape),
+            "db": rows.sum(axis=1),
+        }
 
     def loss(x=x, W=W, b=b) -> float:
         return float(np.vdot(dy, convolve(x, W, b, stride, padding)["y"]))

@@ -1,0 +1,221 @@
+"""Wrong answers, as students give them: what is replaced in a function, and what is said of it.
+
+An entry is (old text, new text, words of the verdict), for the only function of the exercise that
+holds the old text.
+"""
+
+import ast
+import importlib
+import textwrap
+
+from shared_utils.exercises.handout import ROOT
+from shared_utils.exercises.table import file_of
+
+POOL = """\
+        for pixel, dx_pixel in others:
+            claimed = unclaimed * (pixel == self._y)
+            self._add(dx_pixel, claimed)
+            unclaimed -= claimed
+        self._add(last, unclaimed)
+"""
+LAST_WINDOW = """\
+        (kh, kw), (sh, sw) = self.kernel_size, self.stride
+        for n, c, r, q in np.ndindex(grad_out.shape):
+            window = self._x[n, c, r * sh : r * sh + kh, q * sw : q * sw + kw]
+            i, j = np.unravel_index(window.argmax(), window.shape)
+            dx[n, c, r * sh + i, q * sw + j] = grad_out[n, c, r, q]
+"""
+FIELD = """\
+        size = size + (kernel - 1) * jump
+        start = start - padding * jump
+        jump = jump * stride
+"""
+NEW_JUMP = """\
+        jump = jump * stride
+        size = size + (kernel - 1) * jump
+        start = start - padding * jump
+"""
+NESTEROV = """\
+descend(theta, g, self.lr, scratch)
+            descend(theta, velocity, self.lr * self.momentum, scratch)"""
+RESIDUAL = """\
+        if self.residual:
+            out = out + self.shortcut(x)
+        return F.relu(out)
+"""
+RELU_BEFORE = """\
+        out = F.relu(out)
+        return out + self.shortcut(x) if self.residual else out
+"""
+MOVED = """\
+grad, moved = np.empty(x.shape), x.copy()
+    for at in np.ndindex(x.shape):
+        grad[at] = difference(moved, moved[at], at)
+    return grad
+"""
+EVERY_WINDOW = "for dx_pixel in self._pixels(dx):\n            self._add(dx_pixel, "
+FLIPPED = 'self.params["W"][:, :, ::-1, ::-1].reshape(self.out_channels, -1).T'
+SOFT = "w[:, None] * onehot + (1 - w[:, None]) * onehot[other]"
+
+PLANTED = {
+    "1.1": [
+        ("axis=1", "axis=0", "each column sums to 1"),
+        (" - logits.max(axis=1, keepdims=True)", "", "exp overflows"),
+        ("return e / e.sum(axis=1, keepdims=True)", "return e", "division by the row's sum"),
+    ],
+    "1.2": [
+        ("np.mean", "np.sum", "the sum over the batch, not the mean"),
+        (" - logits.max(axis=1, keepdims=True)", "", "exp overflows"),
+        ("return float", "return -float", "the wrong sign"),
+    ],
+    "1.3": [
+        ("grad /= len(y)", "pass", "5 times too large, exactly N"),
+        ("/= len(y)", "/= len(y) ** 2", "once too often"),
+        ("probs.copy()", "probs", "it changes its argument probs"),
+    ],
+    "1.4": [
+        ("a * (1 - a)", "1 - a * a", "the derivative of tanh"),
+        ("1 - a * a", "1 - a", "a is not squared"),
+        ("a > 0", "a >= 0", "is always true"),
+    ],
+    "1.5": [
+        ("dZ *= g_grad(A)", "pass", "g' is missing"),
+        ("np.sum(dZ", "np.mean(dZ", "but db is the sum"),
+        ("g_grad(A)", "1 - A * A", "that of tanh"),
+    ],
+    "1.6": [
+        ("+= grads[key]", "+= (1 - self.momentum) * grads[key]", "(1 - momentum) dW"),
+        ("param -= self.lr * v", "param = param - self.lr * v", "makes a new array"),
+        ("if self.weight_decay:", "if False:", "the weight decay is missing"),
+    ],
+    "2.1": [
+        ("/ (2 * eps)", "/ eps", "2 eps apart"),
+        (
+            "value - eps\n        return (plus - f(shifted)) / (2 * eps)",
+            "value\n        return (plus - f(shifted)) / eps",
+            "a forward difference",
+        ),
+        ("return _element_by_element(difference, x.copy())", MOVED, "is not put back"),
+    ],
+    "2.2": [
+        ('self.params["W"].T', 'self.params["W"]', "write the shape of each array"),
+        (
+            'np.sum(grad_out, axis=0, out=self.grads["b"])',
+            'self.grads["b"][:] = grad_out.sum()',
+            "over the batch alone",
+        ),
+        ("x.T, grad_out", "x.T / len(x), grad_out", "once too often"),
+    ],
+    "2.3": [
+        (" - g.mean(axis=0)", "", "through the mean"),
+        (" - xhat * np.mean(g * xhat, axis=0)", "", "through the variance"),
+        ('grad_out * self.params["gamma"]', "grad_out", "gamma is missing"),
+    ],
+    "2.4": [
+        (NESTEROV, "descend(theta, velocity, self.lr, scratch)", "that is the heavy ball"),
+        ("velocity += g", "velocity += (1 - self.momentum) * g", "(1 - momentum) g"),
+        ("if self.weight_decay:", "if False:", "the weight decay is missing"),
+    ],
+    "2.5": [
+        ("1 - beta2**t", "1.0", "the bias of v is not corrected"),
+        ("/ (1 - beta1**t)", "", "the bias of m is not corrected"),
+        (
+            "denominator = np.sqrt(vhat, out=scratch)\n        denominator += self.eps",
+            "vhat += self.eps\n        denominator = np.sqrt(vhat, out=scratch)",
+            "eps stands under the root",
+        ),
+    ],
+    "2.6": [
+        ("lr_min, t", "0.0, t", "lr_min is not used"),
+        ("t / total", "2 * t / total", "a whole turn"),
+        ("t / total", "t / (total - 1)", "total - 1"),
+    ],
+    "3.1": [
+        ("(kernel - 1) * jump", "kernel * jump", "(k - 1) jumps, not k"),
+        (FIELD, NEW_JUMP, "the new jump"),
+        ("padding * jump", "padding", "`jump` pixels of the image"),
+    ],
+    "3.2": [
+        ("W[o, c, i, j] *", "W[o, c, -1 - i, -1 - j] *", "turned by 180 degrees"),
+        ("= b[o]", "= 0", "the bias is missing"),
+        ("W[o, c, i, j] *", "(c == len(W[o]) - 1) * W[o, c, i, j] *", "only the last input"),
+    ],
+    "3.3": [
+        ("pixels += dcols", "pixels[:] = dcols", "the last one wins"),
+        ("return cols", "return cols.transpose(1, 2, 0, 3, 4, 5)", "(kh, kw, C)"),
+        ("return cols", "return cols.transpose(0, 1, 2, 4, 5, 3)", "(height, width, N)"),
+    ],
+    "3.4": [
+        (".swapaxes(0, 1)", "", "without swapping batch and channels"),
+        ("dy.sum(axis=1)", "dy.mean(axis=1)", "not their mean"),
+        ("self._W_rows().T", FLIPPED, "turned by 180 degrees"),
+    ],
+    "3.5": [
+        (POOL, LAST_WINDOW, "the last one wins"),
+        (POOL, f"        {EVERY_WINDOW}grad_out / np.prod(self.kernel_size))\n", "average pooling"),
+        (POOL, f"        {EVERY_WINDOW}grad_out)\n", "every pixel of the window"),
+    ],
+    "3.6": [
+        ("settings.lr, step, total", "settings.lr, step + 1, total", "lr is that of the next step"),
+        ("batch_size, shuffle", "batch_size, np.random.default_rng(1)", "the same order"),
+        ("islice(enumerate(batches), first_step, None)", "enumerate(batches)", "first_step is not"),
+    ],
+    "4.1": [
+        ("0, 0, self.new_channels", "0, self.new_channels, 0", "before the channels of x"),
+        (
+            "x[:, :, :: self.stride, :: self.stride]",
+            "F.avg_pool2d(x, self.stride)",
+            "the pixels are averaged",
+        ),
+        (":: self.stride", "self.stride - 1 :: self.stride", "start at pixel 0"),
+    ],
+    "4.2": [
+        (RESIDUAL, RELU_BEFORE, "relu comes after the sum"),
+        ("self.bn2(self.conv2(out))", "self.conv2(out)", "the second batch norm is missing"),
+        ("if self.residual:", "if True:", "has no shortcut"),
+    ],
+    "4.3": [
+        ("torch.linalg.vector_norm(w.grad)", "w.grad.square().sum()", "the root is missing"),
+        ("self.norms +=", "self.norms =", "the steps before are lost"),
+        ("[losses, correct,", "[losses / len(logits), correct / len(logits),", "means over the"),
+    ],
+    "4.4": [
+        ("(model).eval()", "(model)", "Call model.eval() first"),
+        ("        model.fc = head", "        pass", "put it back"),
+        ("head, model.fc = model.fc, nn.Identity()", "head = model.fc", "write the shape of each"),
+    ],
+    "4.5": [
+        ("x[other], soft", "x[other], onehot", "the labels are not mixed"),
+        (SOFT, "(1 - w[:, None]) * onehot + w[:, None] * onehot[other]", "w and 1 - w are swapped"),
+        ("rng.beta(alpha, alpha, len(x))", "np.full(len(x), rng.beta(alpha, alpha))", "the same w"),
+    ],
+    "4.6": [
+        ("t.ppf(level, J - 1)", "NormalDist().inv_cdf(level)", "the normal quantile"),
+        ("ddof=1", "ddof=0", "the divisor J"),
+        ("(1 / J + overlap)", "(1 / J)", "the overlap of the folds is not used"),
+    ],
+}
+
+
+def source_of(function: str) -> str:
+    """Return the text of a lesson's function; of one within another function, the outer one's."""
+    text = (ROOT / file_of(function)).read_text(encoding="utf-8")
+    node = ast.parse(text)
+    for part in function.split(":")[1].split("."):
+        (node,) = (n for n in node.body if getattr(n, "name", "") == part)
+        if isinstance(node, ast.FunctionDef):
+            break
+    lines = text.splitlines(keepends=True)
+    return "".join(lines[node.lineno - 1 : node.end_lineno])
+
+
+def put(monkeypatch, function: str, text: str) -> None:
+    """Give a lesson's function another text, until the end of the test."""
+    module, name = function.split(":")
+    module = importlib.import_module(module)
+    first, _, rest = name.partition(".")
+    owner = getattr(module, first)
+    owner, name = (owner, rest) if isinstance(owner, type) else (module, first)
+    made = {}
+    exec(textwrap.dedent(text), vars(module), made)
+    monkeypatch.setattr(owner, name, made[name])

@@ -1,0 +1,93 @@
+"""The command line: lists, hints, solutions, many hand-outs at once, and refusals in one line."""
+
+import csv
+import json
+
+import pytest
+
+from shared_utils.errors import UserError
+from shared_utils.exercises import __main__ as commands
+from shared_utils.exercises.grading import Verdict
+from shared_utils.exercises.handout import RECORD
+from shared_utils.exercises.table import exercises
+
+
+@pytest.fixture
+def make(tmp_path, monkeypatch):
+    """Make hand-outs of nothing but a record; a grader gives the verdicts that it holds."""
+
+    def make(name: str, **verdicts: str):
+        folder = tmp_path / name
+        folder.mkdir()
+        started = {number.replace("_", ".")[1:]: v for number, v in verdicts.items()}
+        (folder / RECORD).write_text(json.dumps({"functions": {}, "exercises": started}))
+        return folder
+
+    def grade(row, folder, seconds):
+        status = json.loads((folder / RECORD).read_text())["exercises"][row.number]
+        return Verdict(status, "" if status == "right" else "a case", ("a reason",) * 9)
+
+    monkeypatch.setattr(commands, "grade", grade)
+    return make
+
+
+def test_the_list_holds_every_exercise_and_the_state_of_a_handout(make, capsys):
+    commands.main(["list"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == list(exercises())
+    commands.main(["list", str(make("one", e1_1="done", e2_2="wrong"))])
+    lines = capsys.readouterr().out.splitlines()
+    assert "done" in lines[1] and "wrong" in lines[8] and "done" not in lines[2]
+
+
+def test_a_hint_and_a_solution_are_printed(capsys):
+    commands.main(["hint", "1.1", "2.2"])
+    said = capsys.readouterr().out
+    assert exercises()["1.1"].hint in said and 'section1_mlp/README.md, "Forward"' in said
+    commands.main(["solution", "1.3"])
+    assert "+    grad = probs.copy()" in capsys.readouterr().out
+
+
+def test_many_handouts_make_one_table(make, tmp_path, capsys):
+    first, second = make("anna", e1_1="right", e1_2="wrong"), make("=ben", e1_1="right")
+    table = tmp_path / "verdicts.csv"
+    with pytest.raises(SystemExit) as end:
+        commands.main(["check", str(first), str(second), str(tmp_path), "--csv", str(table)])
+    assert end.value.code == 1
+    rows = list(csv.reader(table.open(newline="")))
+    assert rows[0] == ["folder", "exercise", "verdict", "first failing case"]
+    assert rows[1:] == [
+        [str(first), "1.1", "right", ""],
+        [str(first), "1.2", "wrong", "a case"],
+        [str(second), "1.1", "right", ""],
+        [str(tmp_path), "", "not graded", ""],
+    ]
+    assert json.loads((first / RECORD).read_text())["exercises"] == {"1.1": "done", "1.2": "wrong"}
+    assert "is not a hand-out" in capsys.readouterr().out
+
+
+def test_check_ends_with_0_when_all_is_right_and_says_what_comes_first_when_not(make, capsys):
+    folder = make("one", e1_1="right", e1_2="wrong", e1_5="wrong")
+    assert commands.main(["check", str(folder), "1.1"])["1.1"].status == "right"
+    with pytest.raises(SystemExit):
+        commands.main(["check", str(folder)])
+    said = capsys.readouterr().out
+    assert "it builds on 1.2: get that right first" in said
+    assert max(len(block.splitlines()) for block in said.split("\n\n")) <= 10
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["check", "{}/no"], "is not a hand-out"),
+        (["check", "{}", "1.2"], "exercise 1.2 was not started"),
+        (["check", "{}", "9.9"], "there is no exercise 9.9; there are 1.1, 1.2"),
+        (["hint", "nine"], "there is no exercise nine"),
+        (["start", "0.1", "--to", "{}"], "there is no exercise 0.1"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_one_line(make, arguments, words):
+    folder = make("one", e1_1="right")
+    with pytest.raises(UserError, match=words) as refusal:
+        commands.main([text.format(folder) for text in arguments])
+    assert "\n" not in str(refusal.value)

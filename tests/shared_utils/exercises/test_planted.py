@@ -1,0 +1,74 @@
+"""Every exercise: the original is right, the empty one is not done, and three slips get a name."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+
+from shared_utils.exercises.__main__ import report
+from shared_utils.exercises.answering import answer_all
+from shared_utils.exercises.diagnosis import matches
+from shared_utils.exercises.grading import judge
+from shared_utils.exercises.handout import ROOT, words
+from shared_utils.exercises.holes import empty
+from shared_utils.exercises.table import exercises, file_of
+from tests.shared_utils.exercises.planted import PLANTED, put, source_of
+
+WITHOUT_TORCH = importlib.util.find_spec("torch") is None
+NUMBERS = [n for n, row in exercises().items() if not (row.needs and WITHOUT_TORCH)]
+
+
+def verdict(row):
+    return judge(row, answer_all(row))
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_the_original_is_right_and_the_empty_one_is_not_done(number, monkeypatch):
+    row = exercises()[number]
+    assert verdict(row).status == "right"
+    for function in row.functions:
+        with monkeypatch.context() as patch:
+            name = function.split(":")[1]
+            outer = source_of(function)
+            source = (ROOT / file_of(function)).read_bytes()
+            start = source.decode().index(outer)
+            emptied = empty(source, name, words(row)).decode()
+            end = len(emptied) - (len(source.decode()) - start - len(outer))
+            put(patch, function, emptied[start:end])
+            assert verdict(row).status == "not done", function
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_three_planted_slips_are_told_by_their_names(number, monkeypatch):
+    row = exercises()[number]
+    for old, new, said in PLANTED[number]:
+        (function,) = (f for f in row.functions if old in source_of(f))
+        with monkeypatch.context() as patch:
+            put(patch, function, source_of(function).replace(old, new))
+            found = verdict(row)
+        lines = report(row, found)
+        assert found.status in ("wrong", "error") and found.case in row.cases
+        assert said in "\n".join(lines), "\n".join([new, *lines])
+        assert len(lines) <= 10
+
+
+def test_every_exercise_has_three_planted_slips():
+    assert PLANTED.keys() == exercises().keys()
+    assert {len(planted) for planted in PLANTED.values()} == {3}
+
+
+@pytest.mark.parametrize("number", exercises())
+def test_every_slip_of_the_table_can_be_told_from_the_right_answer(number):
+    row = exercises()[number]
+    if row.drawn:
+        return
+    with np.errstate(all="ignore"):
+        for slip in row.slips:
+            pairs = [
+                (row.oracle(**case), row.oracle(**case, slip=slip)) for case in row.cases.values()
+            ]
+            assert any(
+                not matches(np.asarray(wrong[name]), np.asarray(right[name]), row.tolerance)
+                for right, wrong in pairs
+                for name in wrong
+            ), slip

@@ -8,24 +8,20 @@ Source: Gidaris, Singh and Komodakis (2018), "Unsupervised representation learni
 image rotations", section 2.
 """
 
-import pickle
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from section4_transfer.engine.weights import file_state, imagenet_state
 from section4_transfer.models import resnet18
 from shared_utils.datasets.color_images import TorchData
-from shared_utils.datasets.download import DownloadError, check_answer
+from shared_utils.datasets.download import DownloadError
 from shared_utils.errors import UserError
 from shared_utils.runs import History
 
 _IMAGENET_NORMALIZATION = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-_WRAPPERS = ("state_dict", "model_state_dict", "model")  # keys of a training script's checkpoint
-# What DataParallel, torch.compile and training frameworks put before every name.
-_PREFIX = re.compile(r"^((module|_orig_mod|model|net)\.)+")
 
 
 @dataclass(frozen=True)
@@ -65,52 +61,6 @@ def load_pretrained(weights: str) -> tuple[PretrainedWeights | None, str]:
         if weights == "imagenet":
             raise UserError(f"{tried}: use --weights rotation, or a file of your own") from error
         return None, f"{tried}: pretraining on quarter turns of the training images instead"
-
-
-def imagenet_state() -> dict[str, Tensor]:
-    """Return torchvision's ImageNet weights of ResNet-18, downloaded once into PyTorch's cache.
-
-    Raises DownloadError when they are not cached and cannot be fetched.
-    """
-    from torchvision.models import ResNet18_Weights
-
-    url = ResNet18_Weights.IMAGENET1K_V1.url
-    if not (Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name).is_file():
-        check_answer(url)
-    try:
-        return torch.hub.load_state_dict_from_url(
-            url, map_location="cpu", check_hash=True, weights_only=True
-        )
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise DownloadError(str(error).splitlines()[0]) from error
-
-
-def file_state(path: Path) -> dict[str, Tensor]:
-    """Return the state dict in a file, read so that nothing in it can run.
-
-    Training scripts keep it in a dict of more, and wrappers put a prefix before every key: both are
-    unpacked. Raises UserError when the file is missing, or holds no state dict.
-    """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise UserError(
-            f"--weights {path} cannot be read ({error.strerror}): give a state dict's path,"
-            " or auto, imagenet or rotation"
-        ) from error
-    except Exception as error:  # a file that is not a pickle can raise nearly anything
-        raise UserError(
-            f"{path} is not a file of weights alone: save one with"
-            " torch.save(model.state_dict(), path)"
-        ) from error
-    for key in _WRAPPERS:
-        if isinstance(state, dict) and isinstance(state.get(key), dict):
-            state = state[key]
-            break
-    named = isinstance(state, dict) and state and all(isinstance(key, str) for key in state)
-    if not named or not all(isinstance(value, Tensor) for value in state.values()):
-        raise UserError(f"{path} holds no state dict: save model.state_dict(), not the model")
-    return {_PREFIX.sub("", key): value for key, value in state.items()}
 
 
 def load_backbone(model: nn.Module, pretrained: PretrainedWeights) -> None:

@@ -5,6 +5,7 @@
     runtime.py            the machine, to a training: one small object
     distributed.py        the same object for one of several processes
     checkpointing.py      what is kept on disk between two steps
+    weights.py            files of weights, ours and those of others
 
 PyTorch takes seconds to import. So the names below are looked up when they are first asked for.
 """

@@ -12,9 +12,9 @@ from pathlib import Path
 from torch import nn
 
 from section4_transfer.augment import Augmentation, crop, flip
-from section4_transfer.engine.checkpointing import save_weights
 from section4_transfer.engine.recipe import Recipe
 from section4_transfer.engine.runtime import Runtime
+from section4_transfer.engine.weights import save_weights
 from section4_transfer.study import plots_classes
 from section4_transfer.study.classes import class_report
 from section4_transfer.study.variants import Groups, Variant

@@ -1,12 +1,10 @@
 import pytest
 import torch
 
-from section4_transfer import pretrained as module
-from section4_transfer.engine.checkpointing import save_weights
+from section4_transfer.engine.weights import file_state, save_weights
 from section4_transfer.models import CifarNet, initialise, resnet18
 from section4_transfer.pretrained import (
     PretrainedWeights,
-    file_state,
     load_backbone,
     load_pretrained,
 )
@@ -76,7 +74,7 @@ def test_imagenets_published_file_in_the_cache_is_used_without_a_network(tmp_pat
         raise AssertionError("the network was asked")
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr(module, "check_answer", refuse)
+    monkeypatch.setattr("section4_transfer.engine.weights.check_answer", refuse)
     monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
     (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
     torch.save(published_layout(), tmp_path / "hub" / "checkpoints" / "resnet18-f37072fd.pth")
@@ -110,7 +108,7 @@ def test_auto_weights_fall_back_loudly_and_imagenet_does_not(monkeypatch):
     def refuse():
         raise DownloadError("no route")
 
-    monkeypatch.setattr(module, "imagenet_state", refuse)
+    monkeypatch.setattr("section4_transfer.pretrained.imagenet_state", refuse)
     found, notice = load_pretrained("auto")
     assert found is None and "no route" in notice and "quarter turns" in notice
     with pytest.raises(UserError, match="--weights rotation"):

@@ -1,9 +1,10 @@
 """The networks: CIFAR ResNets with their plain twins, and ResNet-18.
 
 A plain block computes y = relu(F(x)), a residual one y = relu(F(x) + x). The shortcut makes the
-identity the easy answer (F = 0), so a deeper network need not be worse than a shallower one, and it
-gives the gradient a way around every F: dy/dx = dF/dx + 1. The twins here differ in that `+ x` and
-in nothing else: the shortcuts have no parameters, so both start from equal weights.
+identity the easy answer (F = 0), so a deeper network need not be worse than a shallower one, and
+where the ReLU is open it gives the gradient a way around F: dy/dx = dF/dx + 1. The twins here
+differ in that `+ x` and in nothing else: the shortcuts have no parameters, so both start from equal
+weights.
 
 Source: He, Zhang, Ren and Sun (2015), "Deep residual learning for image recognition",
 arXiv:1512.03385, section 4.2 and table 6.

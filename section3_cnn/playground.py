@@ -10,13 +10,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
 
-from section3_cnn.model import CLASSES, build_cnn
+from section3_cnn.model import build_cnn
 from section3_cnn.study.checkpoint import load_model
 from section3_cnn.study.playground_page import render
 from shared_utils.cli import add_shared_flags, open_run, parse_args, start
-from shared_utils.errors import UserError
 from shared_utils.files import write_atomically
 from shared_utils.seed import stream
+from shared_utils.weights import About, read_about
 
 HERE = Path(__file__).resolve().parent
 QUICK = {}
@@ -38,30 +38,28 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> dict:
     """Load the network, build it again as it was before training, write the page."""
     args = parse_args(build_parser(), argv, QUICK)
-    if not args.ckpt.exists():
-        command = "python section3_cnn/train_mnist_numpy.py"
-        raise UserError(f"{args.ckpt} does not exist: train a network first: {command}")
-    trained, about = load_model(args.ckpt)
-    untrained = build_cnn(rng=stream(about.get("seed", args.seed), "init"), **trained.config)
+    trained, content = load_model(args.ckpt)
+    about = read_about(args.ckpt, content, len(trained.layers[-1].params["b"]))
+    untrained = build_cnn(rng=stream(about.seed, "init"), **trained.config)
     untrained.eval()
-    labels = [str(label) for label in about.get("classes", range(CLASSES))]
-    page = render(trained, untrained, labels, describe(trained.config, about))
-    data = {"name": about.get("dataset"), "sha256": about.get("sha256")}
+    page = render(trained, untrained, about.classes, describe(trained.config, about))
+    data = {"name": about.dataset, "sha256": content.get("sha256")}
     with open_run(args, "playground", data) as run:
         path = run.path / "playground.html"
         write_atomically(path, page.encode())
-        summary = {"data": data["name"], "checkpoint": args.ckpt, "about": about}
+        summary = {"data": data["name"], "checkpoint": args.ckpt, "about": content}
         summary |= {"page": path.name, "page_bytes": path.stat().st_size}
         run.write_json("summary.json", summary)
         print(f"open this page in a browser: {path}")
         return summary
 
 
-def describe(config: dict, about: dict) -> str:
+def describe(config: dict, about: About) -> str:
     """Return the sentence at the top of the page."""
-    accuracy, data = about.get("val_acc"), about.get("dataset", "digits")
-    measured = f", validation accuracy {accuracy:.2%}" if isinstance(accuracy, float) else ""
-    return f"The {config['arch']} CNN with {config['pool']} pooling, trained on {data}{measured}."
+    return (
+        f"The {config['arch']} CNN with {config['pool']} pooling, trained on {about.title},"
+        f" validation accuracy {about.val_acc:.2%}."
+    )
 
 
 if __name__ == "__main__":

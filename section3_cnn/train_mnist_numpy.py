@@ -26,6 +26,7 @@ from shared_utils.runs.memory import peak_memory_mib
 from shared_utils.runs.outcomes import Outcome, summarize
 from shared_utils.seed import stream
 from shared_utils.stats import mean_std
+from shared_utils.weights import describe_weights
 
 HERE = Path(__file__).resolve().parent
 EPOCHS = {"small": 5, "deep": 8}
@@ -108,7 +109,8 @@ def main(argv: list[str] | None = None) -> dict:
         Workers(networks[0][2], args.threads) as workers,
     ):
         outcomes = train_all(networks, data, settings, run, workers)
-        save(run.path / "best.pkl", outcomes[0], data)
+        about = describe_weights(data, outcomes[0])
+        save_model(run.path / "best.pkl", outcomes[0].model, about)
         for outcome in outcomes:  # the choices are made: the test set, once
             outcome.test(workers.predict(outcome.model, data.x_test), data.y_test)
         summary = summarize_all(outcomes, data)
@@ -121,13 +123,6 @@ def main(argv: list[str] | None = None) -> dict:
         print(f"\nweights, metrics and figures: {run.path}")
         show_figures(args.no_show)
         return summary
-
-
-def save(path: Path, outcome: Outcome, data: ImageData) -> None:
-    """Write a network's weights, and what it was trained on."""
-    best = outcome.history.best
-    about = {"dataset": data.name, "sha256": data.digest}
-    save_model(path, outcome.model, about | {"epoch": best["epoch"], "val_acc": best["val_acc"]})
 
 
 def summarize_all(outcomes: list[Outcome], data: ImageData) -> dict:

@@ -8,6 +8,7 @@ import numpy as np
 from section1_mlp.model import MLP
 from shared_utils.errors import UserError
 from shared_utils.runs.checkpoints import load_checkpoint, save_checkpoint
+from shared_utils.weights import read_about
 
 
 def save_model(path: Path, model: MLP, about: dict) -> None:
@@ -56,3 +57,20 @@ def load_model(path: Path) -> tuple[MLP, dict]:
             f"{path} does not hold an MLP of this section ({error}): train again"
         ) from error
     return model, about
+
+
+def best_weights(folder: Path) -> Path:
+    """Return the file in a run's folder whose network has the best validation accuracy.
+
+    Raises UserError when there is none, or when one is damaged.
+    """
+
+    def val_acc(path: Path) -> float:
+        model, about = load_model(path)
+        return read_about(path, about, model.layer_sizes[-1]).val_acc
+
+    files = sorted(folder.glob("*.pkl"))
+    if not files:
+        command = "python section1_mlp/train.py"
+        raise UserError(f"{folder} holds no trained network: train one first: {command}")
+    return max(files, key=val_acc)

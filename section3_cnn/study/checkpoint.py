@@ -21,6 +21,9 @@ def load_model(path: Path) -> tuple[Sequential, dict]:
     Raises UserError when the file is missing or damaged, or when its arrays are not those of the
     architecture that it names.
     """
+    if not path.exists():
+        command = "python section3_cnn/train_mnist_numpy.py"
+        raise UserError(f"{path} does not exist: train a network first: {command}")
     checkpoint = load_checkpoint(path)
     try:
         config, about = checkpoint["config"], checkpoint["about"]

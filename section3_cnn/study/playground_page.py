@@ -9,6 +9,7 @@ import base64
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from section3_cnn.layers import AvgPool2D, Layer, MaxPool2D
@@ -26,7 +27,7 @@ KINDS = {
 }
 
 
-def render(trained: Sequential, untrained: Sequential, labels: list[str], about: str) -> str:
+def render(trained: Sequential, untrained: Sequential, labels: Sequence[str], about: str) -> str:
     """Return the page for two networks of one architecture; `about` is the sentence at its top.
 
     No text of the data can end the script that it stands in, and the browser obeys no other script
@@ -34,7 +35,7 @@ def render(trained: Sequential, untrained: Sequential, labels: list[str], about:
     """
     network = {
         "about": about,
-        "labels": labels,
+        "labels": list(labels),
         "kinds": KINDS,
         "layers": describe_layers(trained),
         "weights": {"trained": encode(trained), "untrained": encode(untrained)},

@@ -52,8 +52,22 @@ def without_warnings() -> Iterator[None]:
 def decode(path: Path, size: int) -> np.ndarray:
     """Return the middle square of the image at `path`, scaled to (3, size, size), RGB, uint8.
 
-    The image is turned as its camera says (EXIF), 16-bit greys are scaled, transparent parts lie on
-    white, and of an animation the first picture is taken. Raises DamagedImageError.
+    Raises DamagedImageError.
+    """
+    from PIL import Image, ImageOps
+
+    rgb = read_picture(path, 2 * size)
+    if rgb.size != (size, size):
+        rgb = ImageOps.fit(rgb, (size, size), Image.Resampling.BILINEAR)
+    return np.asarray(rgb).transpose(2, 0, 1)
+
+
+def read_picture(path: Path, enough: int | None = None):
+    """Return the image at `path` as a PIL image in RGB.
+
+    It is turned as its camera says (EXIF), 16-bit greys are scaled, transparent parts lie on white,
+    and of an animation the first picture is taken. It may be shrunk as long as each side keeps
+    `enough` pixels, which saves time. Raises DamagedImageError.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -61,7 +75,12 @@ def decode(path: Path, size: int) -> np.ndarray:
         if path.stat().st_size == 0:
             raise DamagedImageError("is empty")
         with Image.open(path, formats=_formats()) as image:
-            return _square(image, size)
+            if enough:
+                # A JPEG is stored as 8x8 waves: half, a quarter or an eighth of its size costs a
+                # fraction.
+                image.draft(None, (enough, enough))
+            rgb, turn = _on_white(image), _turn(image)
+            return rgb if turn is None else rgb.transpose(turn)  # FLIP_LEFT_RIGHT is 0
     except (DamagedImageError, MemoryError):
         raise
     except FileNotFoundError as error:
@@ -75,20 +94,6 @@ def decode(path: Path, size: int) -> np.ndarray:
     except Exception as error:  # a damaged image can raise nearly anything
         text = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise DamagedImageError(f"cannot be read ({text.splitlines()[0]})") from error
-
-
-def _square(image, size: int) -> np.ndarray:
-    from PIL import Image, ImageOps
-
-    # A JPEG is stored as 8x8 waves: half, a quarter or an eighth of its size costs a fraction.
-    image.draft(None, (2 * size, 2 * size))
-    rgb = _on_white(image)
-    turn = _turn(image)
-    if turn is not None:  # FLIP_LEFT_RIGHT is 0
-        rgb = rgb.transpose(turn)
-    if rgb.size != (size, size):
-        rgb = ImageOps.fit(rgb, (size, size), Image.Resampling.BILINEAR)
-    return np.asarray(rgb).transpose(2, 0, 1)
 
 
 def _on_white(image):

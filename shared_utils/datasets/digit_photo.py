@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
+from shared_utils.datasets.decode import DamagedImageError, read_picture
 from shared_utils.errors import UserError
 
 FIELD, BOX = 28, 20
@@ -28,26 +29,34 @@ SPECK = 0.05  # of the largest piece of ink: what is smaller is not a part of th
 PEN_WIDTH = 2  # pixels in the box of 20, below which strokes are thickened: MNIST's have 2 to 4
 
 
+def read_input(path: Path, dataset: str, image_size: tuple[int, int]) -> np.ndarray:
+    """Return the picture at `path` as a network knows them: (1, H, W), float32, in [0, 1].
+
+    `dataset` and `image_size` are those of its training. For "idx", a person's own data, of which
+    nothing is known, the picture is only scaled to fill `image_size`; else it is made into a digit.
+    Raises UserError, naming the file, when it cannot be read, or when there is no ink to be seen.
+    """
+    grey = read_grey(path)
+    if dataset == "idx":
+        from PIL import Image, ImageOps
+
+        fitted = ImageOps.fit(Image.fromarray(grey), image_size[::-1], Image.Resampling.BILINEAR)
+        return np.asarray(fitted)[None] / np.float32(255)
+    try:
+        return make_digit(grey)[None]
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
 def read_grey(path: Path) -> np.ndarray:
     """Return the picture at `path` as grey levels (H, W), float32, from 0 (black) to 255.
 
-    It is turned as its camera says (EXIF) and laid on white where it is transparent; 16-bit levels
-    are scaled. Raises UserError, naming the file, when it cannot be read as a picture.
+    Raises UserError, naming the file, when it cannot be read.
     """
-    from PIL import Image, ImageOps
-
     try:
-        with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image)
-            if upright.mode.startswith("I"):
-                return np.asarray(upright, np.float32) / 257
-            drawing = upright.convert("RGBA")
-            white = Image.new("RGBA", drawing.size, "white")
-            return np.asarray(Image.alpha_composite(white, drawing).convert("L"), np.float32)
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist: check the name") from error
-    except Exception as error:  # a damaged picture can raise nearly anything
-        raise UserError(f"{path} cannot be read as a picture: replace it") from error
+        return np.asarray(read_picture(path).convert("L"), np.float32)
+    except DamagedImageError as error:
+        raise UserError(f"{path} {error}") from error
 
 
 def make_digit(grey: np.ndarray) -> np.ndarray:

@@ -248,7 +248,8 @@ def test_the_page_is_small_and_asks_for_nothing(tmp_path):
 
 
 def test_the_script_writes_the_network_before_training_beside_it(tmp_path):
-    model, about = network("small", "avg"), {"dataset": "digits", "val_acc": 0.5, "seed": 3}
+    model, about = network("small", "avg"), {"dataset": "digits", "title": "digits", "seed": 3}
+    about |= {"classes": LABELS, "image_size": [28, 28], "val_acc": 0.5}
     save_model(tmp_path / "best.pkl", model, about)
     options = ["--ckpt", str(tmp_path / "best.pkl"), "--runs-dir", str(tmp_path), "--no-show"]
     summary = playground.main(options)

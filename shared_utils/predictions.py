@@ -1,0 +1,177 @@
+"""Showing a trained network one's own pictures: what the sections' `predict.py` share.
+
+A picture becomes what the network was trained on, the network gives each class a probability, and
+a line says so. What the network saw is drawn beside the original: a wrong answer to a picture that
+was cut badly says nothing about the network.
+"""
+
+import argparse
+import glob
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from shared_utils.cli import positive_int
+from shared_utils.datasets.decode import readable_suffixes
+from shared_utils.datasets.names import printable
+from shared_utils.errors import UserError
+from shared_utils.files import write_atomically
+
+MOST_DRAWN = 10  # pictures in the figure: the first ones
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A trained network, ready for pictures.
+
+    `see(path)` reads one as the network's input (C, H, W) and raises UserError, naming it, if it
+    cannot; `classify(x)` returns the probabilities of `labels` for such an input.
+    """
+
+    labels: Sequence[str]
+    see: Callable[[Path], np.ndarray]
+    classify: Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a network says of a picture: `top` holds (label, probability), the likeliest first."""
+
+    path: Path
+    seen: np.ndarray
+    top: list[tuple[str, float]]
+
+    def line(self) -> str:
+        """Return the answer in words."""
+        first, *others = [f"{label} {probability:.2%}" for label, probability in self.top]
+        then = f", then {', '.join(others)}" if others else ""
+        return printable(f"{self.path}: {first}{then}")
+
+    def json_line(self) -> str:
+        """Return the answer as a JSON object in one line."""
+        top = [{"label": label, "probability": probability} for label, probability in self.top]
+        return json.dumps({"file": str(self.path), **top[0], "top": top})
+
+
+def add_picture_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the pictures, and how the answers are shown."""
+    parser.add_argument(
+        "images", nargs="+", metavar="IMAGE", help="a picture, a folder of pictures, or a pattern"
+    )
+    parser.add_argument(
+        "--top", type=positive_int, default=3, help="classes to name (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print a JSON object a picture (default: off)"
+    )
+    parser.add_argument(
+        "--show-input",
+        action="store_true",
+        help="open the figure of what the network saw, which is always saved (default: off)",
+    )
+
+
+def find_pictures(names: Sequence[str]) -> list[Path]:
+    """Return the pictures that files, folders (searched at any depth) and patterns (*, ?) name.
+
+    Hidden files, and in folders those of other kinds, are left out. Raises UserError for a name
+    that stands for none.
+    """
+    found = []
+    for name in names:
+        path = Path(name).expanduser()
+        if path.is_dir():
+            inside = sorted(path.rglob("*"))
+        elif path.exists():
+            found.append(path)
+            continue
+        else:
+            inside = sorted(map(Path, glob.glob(str(path), recursive=True)))
+        pictures = [file for file in inside if _is_picture(file, path)]
+        if not pictures:
+            problem = "holds no picture" if path.is_dir() else "does not exist"
+            raise UserError(f"{name} {problem}: name a picture, a folder of pictures or a pattern")
+        found += pictures
+    return found
+
+
+def answer_pictures(
+    names: Sequence[str],
+    classifier: Classifier,
+    folder: Path,
+    *,
+    top: int = 3,
+    as_json: bool = False,
+    show: bool = False,
+) -> list[Answer]:
+    """Print a line for each picture; keep the lines and a figure of the first ones in `folder`.
+
+    Raises UserError at the end when there were pictures that could not be used: each is named, and
+    the others are answered.
+    """
+    paths, answers = find_pictures(names), []
+    for path in paths:
+        try:
+            seen = classifier.see(path)
+        except UserError as error:
+            print(f"error: {printable(str(error))}", file=sys.stderr)
+            continue
+        probabilities = classifier.classify(seen)
+        best = np.argsort(-probabilities, kind="stable")[:top]
+        likeliest = [(classifier.labels[k], float(probabilities[k])) for k in best]
+        answers.append(Answer(path, seen, likeliest))
+        print(answers[-1].json_line() if as_json else answers[-1].line(), flush=True)
+    if answers:
+        keep(answers, folder, show)
+        if not as_json:
+            print(f"what the network saw: {folder / 'inputs.png'}")
+    if len(answers) < len(paths):
+        failed = len(paths) - len(answers)
+        raise UserError(f"{failed} of {len(paths)} pictures could not be used, see above")
+    return answers
+
+
+def keep(answers: list[Answer], folder: Path, show: bool) -> None:
+    """Write the answers, and a figure of the first ones, over those of the call before."""
+    from shared_utils.plotting import save_figure, show_figures
+
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = "".join(f"{answer.json_line()}\n" for answer in answers)
+    write_atomically(folder / "predictions.jsonl", lines.encode())
+    save_figure(draw(answers[:MOST_DRAWN]), folder / "inputs.png")
+    show_figures(no_show=not show)
+
+
+def draw(answers: list[Answer]):
+    """Return a figure, a row an answer: the original, what was seen, the probabilities."""
+    from shared_utils.datasets.decode import read_picture
+    from shared_utils.plotting import COLORS, new_figure
+
+    size = (8, 1.7 * len(answers) + 0.3)
+    fig, axes = new_figure(len(answers), 3, size=size, squeeze=False)
+    for (original, seen, bars), answer in zip(axes, answers, strict=True):
+        picture = read_picture(answer.path, 300)
+        picture.thumbnail((300, 300))
+        original.imshow(picture)
+        original.set_title(printable(answer.path.name)[-30:], fontsize="small")
+        seen.imshow(answer.seen.transpose(1, 2, 0).squeeze(), cmap="gray")
+        seen.set_title("what the network saw", fontsize="small")
+        labels, probabilities = zip(*reversed(answer.top), strict=True)
+        drawn = bars.barh(range(len(labels)), probabilities, color=COLORS[0])
+        bars.bar_label(drawn, [f"{value:.1%}" for value in probabilities], padding=3)
+        bars.set(xlim=(0, 1.25), xticks=[], yticks=range(len(labels)))
+        bars.set_yticklabels([printable(label)[:20] for label in labels])
+        for ax in (original, seen):
+            ax.set_axis_off()
+    return fig
+
+
+def _is_picture(file: Path, place: Path) -> bool:
+    """Tell a readable picture; below a folder, none that is hidden."""
+    inside = file.relative_to(place).parts if place.is_dir() else file.parts[-1:]
+    hidden = any(part.startswith(".") for part in inside)
+    return file.is_file() and not hidden and file.suffix.lower() in readable_suffixes()

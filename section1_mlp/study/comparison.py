@@ -12,6 +12,7 @@ from shared_utils.errors import UserError
 from shared_utils.runs import RunFolder, TrainingRun
 from shared_utils.runs.outcomes import Outcome
 from shared_utils.seed import stream
+from shared_utils.weights import describe_weights
 
 # Chosen by validation accuracy. Sigmoid's derivative is at most 1/4, so its lr must be larger.
 LEARNING_RATES = {"relu": 0.1, "tanh": 0.05, "sigmoid": 0.3}
@@ -84,7 +85,4 @@ def train(
 
 def save(outcome: Outcome, data: ImageData, folder: RunFolder) -> None:
     """Write a network's weights, and what it was trained on, to `<activation>.pkl`."""
-    about = {"dataset": data.name, "sha256": data.digest, "classes": list(data.classes)}
-    about["image_size"] = list(data.x_train.shape[2:])  # height and width
-    about |= {"epoch": outcome.history.best_epoch, "val_acc": outcome.val_acc}
-    save_model(folder.path / f"{outcome.name}.pkl", outcome.model, about)
+    save_model(folder.path / f"{outcome.name}.pkl", outcome.model, describe_weights(data, outcome))

@@ -10,8 +10,11 @@ from section3_cnn import (
     train_mnist_numpy,
     visualize_filters,
 )
+from section3_cnn.model import build_cnn
+from section3_cnn.study.fields import effective_field, effective_side, receptive_fields
 from shared_utils.datasets.gray_images import load_image_data
 from shared_utils.errors import UserError
+from shared_utils.seed import stream
 
 matplotlib.use("Agg")
 
@@ -110,7 +113,12 @@ def test_receptive_fields(tmp_path, capsys):
     assert all(
         layer["largest_gradient_outside_the_field"] == 0 for layer in summary["layers"].values()
     )
-    assert summary["layers"]["pool2"]["effective_side"]["after"]["n"] == 2
+    side = summary["layers"]["pool2"]["effective_side"]
+    assert side["after"]["n"] == 2
+    images = load_image_data("digits", tmp_path).x_val[:40]
+    untrained = [build_cnn(rng=stream(seed, "init")) for seed in (0, 1)]
+    maps = [effective_field(net, receptive_fields(net)[-1], images) for net in untrained]
+    assert side["before"]["mean"] == pytest.approx(np.mean([effective_side(m) for m in maps]))
     assert "conv2" in capsys.readouterr().out
 
 

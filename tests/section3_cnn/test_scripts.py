@@ -1,6 +1,7 @@
 import json
 
 import matplotlib
+import numpy as np
 import pytest
 
 from section3_cnn import (

@@ -192,6 +192,7 @@ def test_loading_a_large_folder_takes_less_than_half_of_its_size_in_memory(tmp_p
     assert peak < arrays / 2
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such names")
 def test_a_terminal_sees_names_spelled_out(tmp_path):
     tree(tmp_path / "\x1b[2J", {"\x1b[31mcat": 3, "do\ng": 3})
     data = load_torch_data("folder", tmp_path / "\x1b[2J")

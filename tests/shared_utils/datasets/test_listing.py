@@ -1,6 +1,7 @@
 """What a folder holds, told from names alone: parts, classes, and what is left out."""
 
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -72,7 +73,6 @@ def test_a_class_may_be_called_train(tmp_path):
             r"no image, but \.txt files \(1\)",
         ),
         (["pets/cat/1.png", "pets/dog/1.png"], "did you mean .*pets"),
-        (["Cat/1.png", "cat/1.png"], "Cat, cat differ in case only"),
         (["a/1.heic", "b/1.png"], r"a holds no image, but \.heic files \(1\): add some"),
         (["1.png"], "fewer than two class folders"),
     ],
@@ -82,6 +82,14 @@ def test_what_is_no_clear_set_of_classes_is_refused_in_words(tmp_path, given, wo
     with pytest.raises(UserError, match=words) as caught:
         list_images(tmp_path)
     assert str(tmp_path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_classes_that_differ_in_case_only_are_refused(tmp_path):
+    files(tmp_path, "Cat/1.png", "cat/2.png")
+    if len(list(tmp_path.iterdir())) == 1:
+        pytest.skip("this file system does not tell them apart")
+    with pytest.raises(UserError, match="Cat, cat differ in case only"):
+        list_images(tmp_path)
 
 
 def test_a_file_in_place_of_the_folder_is_told_and_an_archive_by_what_to_do(tmp_path):
@@ -131,7 +139,8 @@ def test_folders_and_files_beside_the_parts_are_counted(tmp_path):
 
 
 def test_names_of_classes_may_be_anything(tmp_path):
-    names = ["$100_vs_$50", "_", "a b", "größe", "猫", "🐈", "\x1b[2Jx"]
+    names = ["$100_vs_$50", "_", "a b", "größe", "猫", "🐈"]
+    names += [] if sys.platform == "win32" else ["\x1b[2Jx", "two\nlines", "a:b"]
     files(tmp_path, *(f"{name}/1.png" for name in names))
     assert list_images(tmp_path).classes == tuple(sorted(names))
 
@@ -161,6 +170,6 @@ def test_bytes_that_are_no_text_may_be_a_name(tmp_path):
     files(tmp_path, "a/1.png", "b/1.png")
     try:
         os.rename(os.fsencode(tmp_path / "b"), os.fsencode(tmp_path) + b"/\xff")
-    except OSError:
+    except (OSError, ValueError):
         pytest.skip("this system has no such names")
     assert list_images(tmp_path).classes == ("a", "\udcff")

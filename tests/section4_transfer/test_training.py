@@ -162,6 +162,14 @@ def test_equal_seeds_give_equal_bytes_and_others_do_not():
     assert train(1)[1] != train(2)[1]
 
 
+def test_the_time_of_an_epoch_ends_when_the_device_has_done_its_steps(monkeypatch):
+    waits = []
+    monkeypatch.setattr(Runtime, "wait", lambda self: waits.append("waited"))
+    split, run = tiny_split(20), CPU.training_run()
+    fit(TinyNet(), split, split, as_float, Recipe(3, 8, 0.1), CPU, seed=0, run=run)
+    assert len(waits) == 3
+
+
 def test_predictions_are_in_order_and_an_evaluation_is_their_mean():
     model = initialise(TinyNet(), generator(0, "init"))
     x, y = tiny_split(1007)  # several of its batches, the last one shorter

@@ -9,9 +9,19 @@ from itertools import pairwise
 
 import numpy as np
 
-from section2_optimization.layers import Layer, Linear, ReLU, Sigmoid, Tanh
+from section2_optimization.layers import (
+    BatchNorm1d,
+    Dropout,
+    Layer,
+    LayerNorm,
+    Linear,
+    ReLU,
+    Sigmoid,
+    Tanh,
+)
 
 ACTIVATIONS = {"relu": ReLU, "sigmoid": Sigmoid, "tanh": Tanh}
+NORMS = {"batch": BatchNorm1d, "layer": LayerNorm}
 
 
 class Sequential:
@@ -64,8 +74,10 @@ class MLP(Sequential):
     """Linear layers of sizes `layer_sizes`, input first, with one activation between them.
 
     It ends in a Linear layer, whose outputs (N, out) are logits or predictions: the loss decides.
-    Weights are drawn for the activation, see `Linear`. Raises ValueError for fewer than two sizes
-    or an unknown activation.
+    Between two Linear layers stand a normalisation if `norm` names one ("batch" or "layer"), the
+    activation, and Dropout if `dropout`, its probability, is above 0. Weights are drawn for the
+    activation, see `Linear`, and multiplied by `weight_scale`. Raises ValueError for fewer than two
+    sizes, an unknown activation or norm, or a dropout outside of [0, 1).
     """
 
     def __init__(
@@ -73,6 +85,9 @@ class MLP(Sequential):
         layer_sizes: Sequence[int],
         activation: str = "relu",
         *,
+        norm: str = "",
+        dropout: float = 0.0,
+        weight_scale: float = 1.0,
         rng: np.random.Generator,
         dtype=np.float32,
     ):
@@ -80,9 +95,15 @@ class MLP(Sequential):
             raise ValueError(f"layer_sizes needs two or more sizes, not {layer_sizes}")
         if activation not in ACTIVATIONS:
             raise ValueError(f"activation must be one of {sorted(ACTIVATIONS)}, not {activation!r}")
-        gain = 2**0.5 if activation == "relu" else 1.0
+        if norm and norm not in NORMS:
+            raise ValueError(f"norm must be one of {sorted(NORMS)} or '', not {norm!r}")
+        gain = weight_scale * (2**0.5 if activation == "relu" else 1.0)
+        masks = rng.spawn(1)[0]  # a stream of its own: dropout changes no initial weight
         layers = []
         for n_in, n_out in pairwise(layer_sizes):
+            if layers:
+                layers += [NORMS[norm](n_in, dtype=dtype)] if norm else []
+                layers += [ACTIVATIONS[activation]()]
+                layers += [Dropout(dropout, rng=masks)] if dropout else []
             layers += [Linear(n_in, n_out, rng=rng, gain=gain, dtype=dtype)]
-            layers += [ACTIVATIONS[activation]()]
-        super().__init__(*layers[:-1])
+        super().__init__(*layers)

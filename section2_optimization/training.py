@@ -44,8 +44,13 @@ def train_epochs(
 
 
 def evaluate(model: Sequential, x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """Return a classifier's mean cross-entropy and accuracy over all samples."""
+    """Return a classifier's mean cross-entropy and accuracy over all samples.
+
+    Predicts with `eval()`, and leaves the model in training mode: an epoch may follow.
+    """
+    model.eval()
     logits = model.forward(x)
+    model.train()
     return SoftmaxCrossEntropy().forward(logits, y), float(np.mean(logits.argmax(axis=1) == y))
 
 

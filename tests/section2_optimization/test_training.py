@@ -78,3 +78,10 @@ def test_the_norm_of_the_gradient_is_that_of_all_samples_together():
             squares += ((losses[0] - losses[1]) / 2e-5) ** 2
     assert found == pytest.approx(squares**0.5, rel=1e-6)
     assert norm({"a": np.array([[3.0]]), "b": np.array([4.0])}) == 5
+
+
+def test_evaluation_predicts_and_leaves_the_model_in_training():
+    model = MLP((2, 50, 2), dropout=0.9, rng=np.random.default_rng(0), dtype=np.float64)
+    first, again = evaluate(model, X, Y), evaluate(model, X, Y)
+    assert first == again
+    assert all(layer.training for layer in model.layers)

@@ -1,0 +1,90 @@
+"""The conclusions of the experiments on digits are computed, by one rule."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from section2_optimization.study.digit_experiments import (
+    BATCH_SIZES,
+    DEEP,
+    EXPERIMENTS,
+    LRS,
+    SMALL_TO_LARGE,
+    WIDE,
+    conclude_batch_sizes,
+    conclude_learning_rates,
+    conclude_overfitting,
+    with_lrs,
+)
+from section2_optimization.study.digit_search import Search
+from shared_utils.stats import paired_difference
+
+
+def found(setting, accuracies, losses=(0.5, 0.5, 0.5)):
+    """Return a search of one setting, with these results on every split."""
+    tests = [{"acc": acc, "loss": loss} for acc, loss in zip(accuracies, losses, strict=True)]
+    rows = [[{"train_acc": 1.0, "val_acc": acc}] for acc in accuracies]
+    return Search([setting], [rows], 0, tests)
+
+
+def test_batch_norm_minus_layer_norm_at_every_size():
+    searches = {
+        (norm, size): found(DEEP, accuracies)
+        for size in SMALL_TO_LARGE
+        for norm, accuracies in (("batch", [0.2, 0.22, 0.21]), ("layer", [0.8, 0.81, 0.83]))
+    }
+    first, *others = conclude_batch_sizes(searches)
+    assert first.startswith("batches of 2: test accuracy, batch norm minus layer norm: -60.33")
+    assert "(4 comparisons together): a clear difference" in first
+    assert len(others) == 3
+
+
+def test_overfitting_is_a_gap_and_each_remedy_is_compared_with_neither():
+    accuracies, more = [0.8, 0.82, 0.81], [0.81, 0.83, 0.825]
+    searches = {
+        ("neither",): found(WIDE, accuracies, [0.6, 0.5, 0.7]),
+        ("dropout",): found(replace(WIDE, dropout=0.5), more, [0.5, 0.41, 0.6]),
+        ("weight_decay",): found(replace(WIDE, weight_decay=0.01), accuracies, [0.6, 0.5, 0.7]),
+    }
+    gap, dropout_loss, dropout_acc, decay_loss, decay_acc = conclude_overfitting(searches)
+    assert gap == "without both: training minus validation accuracy 19.00 points"
+    expected = paired_difference([0.5, 0.41, 0.6], [0.6, 0.5, 0.7], comparisons=4)
+    assert (
+        f"dropout 0.5 minus neither: {expected.mean:+.3f}, 95 % interval {expected.low:+.3f}"
+        in (dropout_loss)
+    )
+    assert "a clear difference" in dropout_loss
+    assert dropout_acc.startswith("test accuracy, dropout 0.5 minus neither: +1.17 points")
+    assert "weight decay 0.01 minus neither: +0.000" in decay_loss
+    assert "+0.00 points" in decay_acc
+
+
+@pytest.mark.parametrize("power", [1, 0.5])
+def test_the_exponent_of_the_best_rate_is_found(power):
+    lrs = [0.002 * 2**k for k in range(10)]
+    searches = {}
+    for size in BATCH_SIZES:
+        best = 0.008 * (size / BATCH_SIZES[0]) ** power
+        rows = [[[{"val_loss": abs(np.log(lr / best))}] for _ in range(3)] for lr in lrs]
+        settings = with_lrs(DEEP, lrs)
+        searches[size,] = Search(
+            settings, rows, int(np.argmin([r[0][0]["val_loss"] for r in rows])), []
+        )
+    rates, slope = conclude_learning_rates(searches)
+    assert rates.startswith("best rates: 0.008 for 4, ")
+    assert f": {power:+.2f}, 95 % interval {power:+.2f} to {power:+.2f}" in slope
+
+
+def test_networks_of_a_plan_differ_in_nothing_but_what_is_asked():
+    for name, experiment in EXPERIMENTS.items():
+        bases = {replace(s[0], **free(name)) for s in experiment.plan.values()}
+        assert len(bases) == 1, name
+    assert {tuple(s.lr for s in EXPERIMENTS["batch-size"].plan["layer", 2])} == {LRS}
+
+
+def free(name):
+    """Return what an experiment varies, set to one value."""
+    asked = {"weight-scale": {"weight_scale": 1, "norm": ""}, "batch-size": {"norm": ""}}
+    asked["overfitting"] = {"dropout": 0, "weight_decay": 0}
+    return {"lr": 1, "batch_size": 1} | asked.get(name, {})

@@ -2,7 +2,7 @@
 
 Cameras store a photograph as it fell on the sensor and write beside it how to turn it; drawings may
 be transparent; microscopes save 16 bits. Each would be learned wrongly, and without a word, if it
-were only converted to RGB. What cannot be read is told by its cause.
+were only converted to RGB. A file that cannot be read is reported with the cause.
 """
 
 import warnings
@@ -106,7 +106,7 @@ def _on_white(image):
         return Image.fromarray((np.asarray(image) // 256).astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):
         raise DamagedImageError(
-            f"has pixels of 32 bits (mode {image.mode}), whose range nothing tells: save it with 8"
+            f"has pixels of 32 bits (mode {image.mode}), of unknown range: save it with 8"
             " or 16 bits"
         )
     if not image.has_transparency_data:
@@ -119,7 +119,7 @@ def _on_white(image):
 
 
 def _turn(image):
-    """Return how to turn an image upright, or None; EXIF that cannot be read tells nothing."""
+    """Return how to turn an image upright, or None; EXIF that cannot be read is ignored."""
     from PIL import Image
 
     try:

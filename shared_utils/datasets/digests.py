@@ -1,4 +1,4 @@
-"""Digests tell data apart, and tell whether it is what was published.
+"""Digests distinguish data sets, and show whether one holds what was published.
 
 `array_digest` depends on everything: pixels, labels, split, order. It belongs to a run. A copy of a
 data set, though, may name and order its files as it likes, so `pixel_digest` is a sum over images:

@@ -40,7 +40,7 @@ def check_answer(url: str) -> None:
             outcome["error"] = None
         except urllib.error.HTTPError:  # it has no such page, but it answers
             outcome["error"] = None
-        except Exception as error:  # whatever goes wrong there is told here
+        except Exception as error:  # whatever goes wrong there is reported here
             outcome["error"] = str(error)
 
     thread = threading.Thread(target=ask, daemon=True)

@@ -1,6 +1,6 @@
-"""Four IDX files of one's own: Fashion-MNIST, KMNIST, EMNIST, or drawings that nobody else has.
+"""Four IDX files of one's own: Fashion-MNIST, KMNIST, EMNIST, or one's own drawings.
 
-The files are told apart by their names, as in MNIST: "train", and "t10k" or "test"; the images have
+The files are recognised by their names, as in MNIST: "train", and "t10k" or "test"; the images have
 three dimensions and the labels one. They may lie in a folder "raw", as torchvision keeps them.
 """
 

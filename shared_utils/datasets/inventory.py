@@ -1,7 +1,7 @@
 """What was found: classes and counts of each part, in lines that are printed before training.
 
 Many a wrong result is a wrong folder: a class that is empty, a part taken for a class, a copy that
-was counted twice. One look at the counts tells.
+was counted twice. One look at the counts shows it.
 """
 
 from collections.abc import Mapping, Sequence

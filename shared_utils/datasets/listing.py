@@ -64,8 +64,8 @@ class Listing:
 def list_images(tree: Path) -> Listing:
     """Return all images below `tree`, read from the names alone; no image is opened.
 
-    Raises UserError, naming the path, when there is no such folder, when it cannot be told what is
-    a class and what is a part, for fewer than two classes, a class without an image, and parts with
+    Raises UserError, naming the path, when there is no such folder, when classes and parts
+    cannot be distinguished, for fewer than two classes, a class without an image, and parts with
     different classes.
     """
     _check_folder(tree)

@@ -46,7 +46,7 @@ def test_names_are_drawn_as_they_are_wherever_they_stand(tmp_path):
 
 
 @pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline_gone", "nonsense"])
-def test_an_unusable_backend_means_agg_and_is_told_before_training(backend, tmp_path):
+def test_an_unusable_backend_means_agg_and_is_reported_before_training(backend, tmp_path):
     script = (
         "import argparse, pathlib\n"
         "from shared_utils.cli import open_run\n"
@@ -65,6 +65,6 @@ def test_an_unusable_backend_means_agg_and_is_told_before_training(backend, tmp_
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    told, training = done.stdout.splitlines()
-    assert f"MPLBACKEND={backend} cannot be used" in told and training == "training"
+    notice, training = done.stdout.splitlines()
+    assert f"MPLBACKEND={backend} cannot be used" in notice and training == "training"
     assert (tmp_path / "x" / "figure.png").exists()

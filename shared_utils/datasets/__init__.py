@@ -1,1 +1,1 @@
-"""Data sets: found on disk, fetched once, or made; checked, split, and identified by their digests."""
+"""Data sets: found on disk, fetched once, or made; checked, split, identified by their digests."""

@@ -53,8 +53,8 @@ def read_idx(path: Path, shape: tuple[int, ...], md5: str = "") -> np.ndarray:
 def read_shape(path: Path) -> tuple[int, ...]:
     """Return the shape that the IDX file at `path` (gzipped or not) claims to hold.
 
-    Raises UserError, naming the file, when it is not an IDX file of unsigned bytes, or claims more than
-    a file of its size can hold.
+    Raises UserError, naming the file, when it is not an IDX file of unsigned bytes, or claims
+    more than a file of its size can hold.
     """
     begin = _read(path, 4 + 4 * _MAX_DIMENSIONS)
     if len(begin) < 4 or begin[:2] != b"\0\0":

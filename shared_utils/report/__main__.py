@@ -61,7 +61,8 @@ def main(argv: list[str] | None = None) -> dict:
         return counts
     args.output.parent.mkdir(parents=True, exist_ok=True)
     # Names of files may hold bytes that are no UTF-8; they become question marks.
-    write_atomically(args.output, render(runs, judged).encode("utf-8", "replace"))
+    page = render(runs, judged, args.output.parent)
+    write_atomically(args.output, page.encode("utf-8", "replace"))
     print(f"{counts['sentence']}\nreport: {args.output}")
     return counts
 

@@ -53,6 +53,12 @@ class Run:
     superseded: bool = False  # a later run did the same
 
     @property
+    def page(self) -> Path | None:
+        """The page to play with that the run wrote, if it did."""
+        page = self.path / "playground.html"
+        return page if page.is_file() else None
+
+    @property
     def label(self) -> str:
         """The folder, as short as it is clear."""
         inside = self.path.is_relative_to(ROOT)

@@ -6,8 +6,10 @@ no style and no script but its own two, which are named by their digests.
 
 import base64
 import hashlib
+import os
 import time
 from pathlib import Path
+from urllib.parse import quote
 
 from shared_utils.cli import ROOT
 from shared_utils.report.checking import NOT_RUN, OK, Comparison, Judged, count
@@ -17,8 +19,8 @@ from shared_utils.report.tables import Cell, Table, metrics_table, pairs, result
 HERE = Path(__file__).resolve().parent
 
 
-def render(runs: list[Run], judged: list[Judged]) -> str:
-    """Return the page as HTML."""
+def render(runs: list[Run], judged: list[Judged], folder: Path = HERE) -> str:
+    """Return the page as HTML, to be kept in `folder`: links to other pages lead from there."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -30,6 +32,7 @@ def render(runs: list[Run], judged: list[Judged]) -> str:
     )
     environment.filters["base64"] = _base64
     environment.filters["sha256"] = lambda text: _base64(hashlib.sha256(text.encode()).digest())
+    environment.filters["link"] = lambda path: _link(path, folder)
     anchors = {id(run): f"run-{number}" for number, run in enumerate(runs, 1)}
     titles = {section: _title(section) for section in SECTIONS} | {"": "Other runs"}
     chapters = [
@@ -119,6 +122,15 @@ def _title(section: str) -> str:
     """Return the heading of a section's README."""
     with open(ROOT / section / "README.md", encoding="utf-8") as readme:
         return readme.readline().lstrip("# ").strip()
+
+
+def _link(path: Path, folder: Path) -> str:
+    """Return the address of a file, as seen from `folder`; on another drive, its full address."""
+    try:
+        relative = Path(os.path.relpath(path.resolve(), folder.resolve()))
+    except ValueError:  # Windows
+        return path.resolve().as_uri()
+    return quote(relative.as_posix(), errors="surrogateescape")
 
 
 def _base64(content: bytes) -> str:

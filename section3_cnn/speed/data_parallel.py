@@ -15,6 +15,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
@@ -63,10 +64,10 @@ class Workers:
 
     def __enter__(self) -> "Workers":
         self._limits = threadpool_limits(1)
-        try:
-            started = [self._start() for _ in range(self._count - 1)]
-        except OSError:  # such as a limit on processes
-            started = []
+        started = []
+        with suppress(OSError):  # such as a limit on processes
+            for _ in range(self._count - 1):
+                started.append(self._start())
         self._helpers = [helper for helper in started if _answers(helper)]
         return self
 
@@ -171,10 +172,11 @@ def _work(pipe: Connection, memory: dict) -> None:
 
 
 def _answers(helper: _Helper) -> bool:
-    """Return whether a worker has started."""
+    """Return whether a worker has started; if not, wait for its end."""
     try:
         return helper.pipe.recv() == "ready"
     except (EOFError, OSError):
+        helper.process.join()
         return False
 
 

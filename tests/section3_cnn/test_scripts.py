@@ -162,7 +162,7 @@ def test_a_learning_rate_that_diverges_ends_in_one_line(script, tmp_path):
 
 
 def test_looking_inside_needs_a_checkpoint(tmp_path):
-    with pytest.raises(UserError, match="train first"):
+    with pytest.raises(UserError, match="train a network first"):
         visualize_filters.main(["--ckpt", str(tmp_path / "none.pkl"), "--runs-dir", str(tmp_path)])
     assert not list(tmp_path.iterdir())
 

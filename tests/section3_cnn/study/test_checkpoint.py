@@ -143,7 +143,7 @@ def test_arrays_that_do_not_belong_are_refused(tmp_path, damage):
 
 def test_missing_truncated_and_foreign_files_are_refused(tmp_path):
     path = tmp_path / "best.pkl"
-    assert "train first" in refused(path)
+    assert "train a network first" in refused(path)
     saved(path)
     content = path.read_bytes()
     for length in [0, 1, 10, 100, len(content) // 2, len(content) - 1]:

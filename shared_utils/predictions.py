@@ -21,7 +21,7 @@ from shared_utils.datasets.names import printable
 from shared_utils.errors import UserError
 from shared_utils.files import write_atomically
 
-MOST_DRAWN = 10  # pictures in the figure: the first ones
+MOST_DRAWN, BARS = 10, 4  # of the figure: the first pictures, and the likeliest classes
 
 
 @dataclass(frozen=True)
@@ -39,22 +39,25 @@ class Classifier:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a network says of a picture: `top` holds (label, probability), the likeliest first."""
+    """What a network says of a picture: `ranking` holds (label, probability), the likeliest first.
+
+    `seen` is what it saw, (C, H, W).
+    """
 
     path: Path
     seen: np.ndarray
-    top: list[tuple[str, float]]
+    ranking: list[tuple[str, float]]
 
-    def line(self) -> str:
-        """Return the answer in words."""
-        first, *others = [f"{label} {probability:.2%}" for label, probability in self.top]
+    def line(self, top: int) -> str:
+        """Return the `top` likeliest classes in words."""
+        first, *others = [f"{label} {probability:.2%}" for label, probability in self.ranking[:top]]
         then = f", then {', '.join(others)}" if others else ""
         return printable(f"{self.path}: {first}{then}")
 
-    def json_line(self) -> str:
-        """Return the answer as a JSON object in one line."""
-        top = [{"label": label, "probability": probability} for label, probability in self.top]
-        return json.dumps({"file": str(self.path), **top[0], "top": top})
+    def json_line(self, top: int) -> str:
+        """Return them as a JSON object in one line."""
+        best = [{"label": label, "probability": value} for label, value in self.ranking[:top]]
+        return json.dumps({"file": str(self.path), **best[0], "top": best})
 
 
 def add_picture_flags(parser: argparse.ArgumentParser) -> None:
@@ -121,12 +124,16 @@ def answer_pictures(
             print(f"error: {printable(str(error))}", file=sys.stderr)
             continue
         probabilities = classifier.classify(seen)
-        best = np.argsort(-probabilities, kind="stable")[:top]
-        likeliest = [(classifier.labels[k], float(probabilities[k])) for k in best]
-        answers.append(Answer(path, seen, likeliest))
-        print(answers[-1].json_line() if as_json else answers[-1].line(), flush=True)
+        order = np.argsort(-probabilities, kind="stable")
+        ranking = [(classifier.labels[k], float(probabilities[k])) for k in order]
+        answer = Answer(path, seen, ranking)
+        print(answer.json_line(top) if as_json else answer.line(top), flush=True)
+        answers.append(answer)
     if answers:
-        keep(answers, folder, show)
+        folder.mkdir(parents=True, exist_ok=True)
+        lines = "".join(f"{answer.json_line(top)}\n" for answer in answers)
+        write_atomically(folder / "predictions.jsonl", lines.encode())
+        draw(folder / "inputs.png", answers[:MOST_DRAWN], show)
         if not as_json:
             print(f"what the network saw: {folder / 'inputs.png'}")
     if len(answers) < len(paths):
@@ -135,21 +142,10 @@ def answer_pictures(
     return answers
 
 
-def keep(answers: list[Answer], folder: Path, show: bool) -> None:
-    """Write the answers, and a figure of the first ones, over those of the call before."""
-    from shared_utils.plotting import save_figure, show_figures
-
-    folder.mkdir(parents=True, exist_ok=True)
-    lines = "".join(f"{answer.json_line()}\n" for answer in answers)
-    write_atomically(folder / "predictions.jsonl", lines.encode())
-    save_figure(draw(answers[:MOST_DRAWN]), folder / "inputs.png")
-    show_figures(no_show=not show)
-
-
-def draw(answers: list[Answer]):
-    """Return a figure, a row an answer: the original, what was seen, the probabilities."""
+def draw(path: Path, answers: list[Answer], show: bool = False) -> None:
+    """Draw a row an answer: the picture, what the network saw, and the likeliest classes."""
     from shared_utils.datasets.decode import read_picture
-    from shared_utils.plotting import COLORS, new_figure
+    from shared_utils.plotting import COLORS, new_figure, save_figure, show_figures
 
     size = (8, 1.7 * len(answers) + 0.3)
     fig, axes = new_figure(len(answers), 3, size=size, squeeze=False)
@@ -160,14 +156,16 @@ def draw(answers: list[Answer]):
         original.set_title(printable(answer.path.name)[-30:], fontsize="small")
         seen.imshow(answer.seen.transpose(1, 2, 0).squeeze(), cmap="gray")
         seen.set_title("what the network saw", fontsize="small")
-        labels, probabilities = zip(*reversed(answer.top), strict=True)
-        drawn = bars.barh(range(len(labels)), probabilities, color=COLORS[0])
+        labels, probabilities = zip(*reversed(answer.ranking[:BARS]), strict=True)
+        drawn = bars.barh(range(len(labels)), probabilities, 0.6, color=COLORS[0])
         bars.bar_label(drawn, [f"{value:.1%}" for value in probabilities], padding=3)
-        bars.set(xlim=(0, 1.25), xticks=[], yticks=range(len(labels)))
+        bars.set(xlim=(0, 1.3), xticks=[], yticks=range(len(labels)))
         bars.set_yticklabels([printable(label)[:20] for label in labels])
+        bars.grid(False)
         for ax in (original, seen):
             ax.set_axis_off()
-    return fig
+    save_figure(fig, path)
+    show_figures(no_show=not show)
 
 
 def _is_picture(file: Path, place: Path) -> bool:

@@ -67,10 +67,10 @@ def test_images_of_ones_own_data_are_only_scaled(tmp_path, digits):
     grey = np.linspace(0, 255, 12, dtype=np.uint8).reshape(3, 4)
     Image.fromarray(grey).save(tmp_path / "x.png")
     options = ["--weights", str(tmp_path / "idx.pkl"), "--runs-dir", str(tmp_path / "runs")]
-    answers = predict.main([str(tmp_path / "x.png"), "--top", "10", *options])
+    answers = predict.main([str(tmp_path / "x.png"), *options])
     np.testing.assert_allclose(answers[0].seen[0], grey / 255, atol=1e-6)
     expected = model.forward(grey.reshape(1, 12) / 255)[0]
-    assert dict(answers[0].top) == pytest.approx(dict(zip("abcdefghij", expected, strict=True)))
+    assert dict(answers[0].ranking) == pytest.approx(dict(zip("abcdefghij", expected, strict=True)))
 
 
 def test_without_a_network_the_command_that_trains_one_is_named(tmp_path, digits):

@@ -42,16 +42,17 @@ def test_what_was_trained_answers_with_the_networks_own_probabilities(tmp_path, 
             *options,
         ]
     )
-    answers = predict.main([str(tmp_path / "digits"), "--top", "10", *options])
+    answers = predict.main([str(tmp_path / "digits"), *options])
     model, about = load_model(tmp_path / "runs" / "mnist_numpy" / "best.pkl")
     assert about["classes"] == [*"0123456789"] and about["seed"] == 0
     logits = logits_of(model, digits)
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
     expected = exponentials / exponentials.sum(axis=1, keepdims=True)
-    found = [[dict(answer.top)[label] for label in "0123456789"] for answer in answers]
+    found = [[dict(answer.ranking)[label] for label in "0123456789"] for answer in answers]
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert all(
-        answer.top[0][0] == str(row.argmax()) for answer, row in zip(answers, expected, strict=True)
+        answer.ranking[0][0] == str(row.argmax())
+        for answer, row in zip(answers, expected, strict=True)
     )
 
 

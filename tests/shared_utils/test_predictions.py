@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shared_utils import predictions
 from shared_utils.errors import UserError
 from shared_utils.predictions import Classifier, answer_pictures, find_pictures
 
@@ -70,7 +69,7 @@ def test_an_answer_is_a_line_with_the_likeliest_classes(pictures, capsys):
     line, where = capsys.readouterr().out.splitlines()
     assert line == "pictures/a.png: dark 80.00%, then li$ght 20.00%, neither 0.00%"
     assert where == f"what the network saw: {Path('runs/inputs.png')}"
-    assert answers[0].top[0] == ("dark", pytest.approx(0.8))
+    assert answers[0].ranking[0] == ("dark", pytest.approx(0.8))
     answer_pictures(["pictures/a.png"], DARK_OR_LIGHT, Path("runs"), top=1)
     assert capsys.readouterr().out.startswith("pictures/a.png: dark 80.00%\n")
 
@@ -100,13 +99,13 @@ def test_damaged_pictures_are_named_and_the_others_answered(pictures, capsys):
 
 
 def test_the_figure_shows_the_first_pictures_and_opens_on_request(pictures, monkeypatch):
-    drawn, shown = [], []
-    draw = predictions.draw
-    monkeypatch.setattr(predictions, "draw", lambda answers: drawn.append(answers) or draw(answers))
+    shown = []
     monkeypatch.setattr("shared_utils.plotting.show_figures", lambda no_show: shown.append(no_show))
-    names = ["pictures/a.png"] * 12
-    answer_pictures(names, DARK_OR_LIGHT, Path("runs"))
-    answer_pictures(["pictures/a.png"], DARK_OR_LIGHT, Path("runs"), show=True)
-    assert [len(answers) for answers in drawn] == [10, 1] and shown == [True, False]
-    with Image.open("runs/inputs.png") as figure:
-        assert figure.width > figure.height > 100
+    heights = []
+    for count, show in ((1, False), (10, True), (12, False)):
+        names = ["pictures/a.png"] * count
+        answer_pictures(names, DARK_OR_LIGHT, Path("runs"), show=show)
+        with Image.open("runs/inputs.png") as figure:
+            heights.append(figure.height)
+    assert heights[0] < heights[1] == heights[2]
+    assert shown == [True, False, True]

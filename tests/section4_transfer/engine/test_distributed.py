@@ -133,6 +133,22 @@ def test_the_main_process_tells_how_it_went_and_the_others_follow(monkeypatch):
         assert entered == (status is None)
 
 
+def test_a_bad_state_that_the_main_process_finds_ends_all(monkeypatch):
+    class Folder:
+        def restore(self, name, load):
+            load({"step": 1})
+
+    def foreign(state):
+        raise UserError("not the state of this training")
+
+    told = []
+    monkeypatch.setattr(distributed, "broadcast", lambda status, source: told.append(status.item()))
+    main = Group(torch.device("cpu"), "fp32", 0, 2)
+    with pytest.raises(UserError, match="not the state"):
+        main.training_run(Folder(), "net").restore(foreign)
+    assert told == [2]
+
+
 def test_processes_wait_long_enough_for_a_download(monkeypatch):
     told = {}
     monkeypatch.setattr(distributed, "init_process_group", lambda *args, **kw: told.update(kw))

@@ -115,14 +115,12 @@ def explain(
     row: Exercise, arguments: dict, name: str, answer: np.ndarray, wanted: np.ndarray
 ) -> list[str]:
     """Return what a difference of this kind usually means: one line, or none."""
-    close = row.tolerance * 10
+    close = row.tolerance
     with np.errstate(all="ignore"):
         for slip, words in row.slips.items():
             slipped = row.oracle(**arguments, slip=slip)
-            if name in slipped:
-                numbers = np.asarray(slipped[name])
-                if matches(answer, numbers, close) and not matches(numbers, wanted, close):
-                    return [words]
+            if name in slipped and matches(answer, np.asarray(slipped[name]), close):
+                return [words]
         batch = len(arguments[row.batch]) if row.batch else 0
         found = _shape_words(answer, wanted, close, batch) or _words(answer, wanted, close, batch)
     return [found] if found else []
@@ -207,6 +205,7 @@ def explain_error(kind: str, text: str) -> list[str]:
     if kind in ("ValueError", "RuntimeError") and any(word in text for word in shapes):
         return ["write the shape of each array beside the equation: is a transpose missing?"]
     return {
+        "IndexError": ["an index runs past the end: are padding, stride and the sizes right?"],
         "MemoryError": ["it asks for more memory than a grader has: look at the shapes"],
         "SystemExit": ["the code ends the process: take sys.exit or exit() out"],
         "RecursionError": ["the function calls itself without an end"],

@@ -109,9 +109,10 @@ EXERCISES = [
         title="backward of the multilayer perceptron",
         functions=("section1_mlp.model:MLP.backward",),
         minutes=40,
-        hint="Start from self._dZ, which `loss` has left, and walk from the last layer to the"
-        " first. self._A[layer - 1] is the input of a layer. Write into self.grads[...][:]. The"
-        " slope belongs to the layer below; the input x has none.",
+        hint="Start from self._dZ, which `loss` has left, and walk from layer self.depth down to 1."
+        " self._A[layer - 1] is the input of a layer. Write into self.grads[f'W{layer}'][:]."
+        " `_, g_grad = ACTIVATIONS[self.activation]` is the slope, a function of the layer's input"
+        " (the output of the layer below); the input of layer 1 is x and has none.",
         page=PAGE,
         heading="Backward",
         cases={

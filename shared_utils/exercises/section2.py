@@ -133,6 +133,8 @@ EXERCISES = [
             "t + 1": "one step off: t is 1 in the first step",
             "eps inside": "eps stands under the root",
             "eps before": "eps is added before the correction of v, not after it",
+            "not kept": "m and v are lost after each step: `m = ...` makes a new array, write into"
+            " the old one (m *= ..., m += ...)",
             "betas swapped": "beta1 and beta2 are swapped",
             "no root": "the root of vhat is missing",
         },
@@ -144,8 +146,8 @@ EXERCISES = [
         minutes=10,
         hint="The cosine falls from 1 to -1 while t goes from 0 to total; shift and scale that to"
         " lr and lr_min. math.cos takes radians.",
-        page=PAGE,
-        heading="The update rules, side by side",
+        page="section1_mlp/README.md",
+        heading="The step",
         cases={"from 0.2 to 0": STEPS, "from 0.2 to 0.05": STEPS | {"lr_min": 0.05}},
         probe=oracle.ask_cosine,
         oracle=oracle.cosine,

@@ -23,7 +23,7 @@ EXERCISES = [
         " start with the old jump, then the jump. Layers without a window change nothing. `places`"
         " gives the number of units; look at Field for what is to be returned.",
         page=PAGE,
-        heading="What a unit sees",
+        heading="The other layers",
         cases={
             "one convolution, 3x5": {"windows": [("conv", (3, 5), (1, 1), (1, 2))]},
             "convolutions and pools": {
@@ -101,8 +101,9 @@ EXERCISES = [
         functions=(f"{TEXTBOOK}:TextbookConv2D.backward",),
         minutes=30,
         hint="Bring dy (N, O, height, width) into the order of Y: swap the first two axes, then"
-        " reshape to (O, N height width). Then three lines: dW from dy and self._cols, db, and dx"
-        " by col2im of W^T dy. self._W_rows() is W as a matrix.",
+        " reshape to (O, N height width). Then three lines: dW from dy and self._cols, db, and"
+        " dcols = W^T dy, which goes back by col2im(dcols, self._in_shape, ...). self._W_rows() is"
+        " W as a matrix.",
         page=PAGE,
         heading="Convolution, backward",
         cases={
@@ -125,8 +126,9 @@ EXERCISES = [
         title="backward of max-pooling",
         functions=("section3_cnn.layers.pooling:MaxPool2D.backward",),
         minutes=30,
-        hint="A loop over all windows will do: the gradient of a window goes to its largest pixel,"
-        " np.unravel_index(window.argmax(), window.shape) finds it. Add with +=: windows overlap.",
+        hint="self._x holds the images of the forward pass. A loop over all windows will do, by"
+        " np.ndindex(grad_out.shape): np.unravel_index(window.argmax(), window.shape) is the place"
+        " of the largest pixel, where the gradient of the window goes. Windows may overlap.",
         page=PAGE,
         heading="The other layers",
         cases={
@@ -169,7 +171,7 @@ EXERCISES = [
         " shuffle)`: learn, check the loss, set optimizer.lr, optimizer.step, yield the loss."
         " Batches before first_step are drawn, but nothing is learned from them.",
         page=PAGE,
-        heading="The other layers",
+        heading="Read the code in this order",
         cases={
             "two epochs, the last batch short": LOOP,
             "from step 2 on": LOOP | {"first_step": 2},

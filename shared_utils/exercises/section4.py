@@ -24,7 +24,7 @@ EXERCISES = [
         hint="x[:, :, :: stride, :: stride] is every stride-th pixel. F.pad takes pairs from the"
         " last axis backwards: (left, right, top, bottom, channels before, channels behind).",
         page=PAGE,
-        heading="Study 1: shortcuts",
+        heading="Shortcuts",
         cases={
             "the shape stays": {"x": oracle.images(1, 2, 3, 4, 4), "channels": 3, "stride": 1},
             "half the pixels, twice the channels": {
@@ -52,7 +52,7 @@ EXERCISES = [
         hint="conv1, bn1, relu; conv2, bn2; then the shortcut where self.residual says so; and relu"
         " at the very end, after the sum.",
         page=PAGE,
-        heading="Study 1: shortcuts",
+        heading="Shortcuts",
         cases={
             f"{kind}, {channels} channels": {
                 "x": oracle.images(7, 2, 4, 6, 6),
@@ -86,7 +86,7 @@ EXERCISES = [
         " for each of self.weights: torch.linalg.vector_norm of its grad. Soft labels (N, classes)"
         " count as their largest entry. Add, do not overwrite.",
         page=PAGE,
-        heading="Study 1: shortcuts",
+        heading="Shortcuts",
         cases={
             "labels": {"losses": 4.5, "logits": LOGITS, "labels": LABELS, "grads": GRADS},
             "soft labels": {"losses": 4.5, "logits": LOGITS, "labels": SOFT, "grads": GRADS[:2]},
@@ -114,7 +114,7 @@ EXERCISES = [
         " _EVALUATION_BATCH: inputs, _ = prepare(images, labels, None). For one process the methods"
         " of runtime are not needed.",
         page=PAGE,
-        heading="Study 2: transfer",
+        heading="Transfer",
         cases={
             f"{n} images": {
                 "x": oracle.images(n, n, 3),
@@ -142,7 +142,7 @@ EXERCISES = [
         " and a partner for each image by torch.randperm. F.one_hot makes the labels vectors. Use"
         " the same w and the same partners for both; w[:, None] broadcasts over the classes.",
         page=PAGE,
-        heading="Study 3: augmentation",
+        heading="Augmentation",
         cases={
             "8 images, 3 classes": {
                 "labels": np.array([0, 1, 2, 0, 1, 2, 0, 1]),

@@ -135,6 +135,7 @@ def adam(theta, grads, lrs, betas, eps, slip: str = "") -> dict:
     beta1, beta2 = reversed(betas) if slip == "betas swapped" else betas
 
     def average(values: np.ndarray, beta: float) -> np.ndarray:
+        values = values[-1:] if slip == "not kept" else values
         weights = (1 - beta) * beta ** np.arange(len(values))[::-1]
         return weights @ values
 

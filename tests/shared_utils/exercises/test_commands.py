@@ -52,15 +52,15 @@ def test_many_handouts_make_one_table(make, tmp_path, capsys):
     first, second = make("anna", e1_1="right", e1_2="wrong"), make("=ben", e1_1="right")
     table = tmp_path / "verdicts.csv"
     with pytest.raises(SystemExit) as end:
-        commands.main(["check", str(first), str(second), str(tmp_path), "--csv", str(table)])
+        commands.main(["check", str(first), str(tmp_path), str(second), "--csv", str(table)])
     assert end.value.code == 1
     rows = list(csv.reader(table.open(newline="")))
     assert rows[0] == ["folder", "exercise", "verdict", "first failing case"]
     assert rows[1:] == [
         [str(first), "1.1", "right", ""],
         [str(first), "1.2", "wrong", "a case"],
-        [str(second), "1.1", "right", ""],
         [str(tmp_path), "", "not graded", ""],
+        [str(second), "1.1", "right", ""],
     ]
     assert json.loads((first / RECORD).read_text())["exercises"] == {"1.1": "done", "1.2": "wrong"}
     assert "is not a hand-out" in capsys.readouterr().out

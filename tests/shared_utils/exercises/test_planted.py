@@ -12,7 +12,7 @@ from shared_utils.exercises.grading import judge
 from shared_utils.exercises.handout import ROOT, words
 from shared_utils.exercises.holes import empty
 from shared_utils.exercises.table import exercises, file_of
-from tests.shared_utils.exercises.planted import PLANTED, put, source_of
+from tests.shared_utils.exercises.planted import OTHER_ANSWERS, PLANTED, put, source_of, with_body
 
 WITHOUT_TORCH = importlib.util.find_spec("torch") is None
 NUMBERS = [n for n, row in exercises().items() if not (row.needs and WITHOUT_TORCH)]
@@ -50,6 +50,16 @@ def test_three_planted_slips_are_told_by_their_names(number, monkeypatch):
         assert found.status in ("wrong", "error") and found.case in row.cases
         assert said in "\n".join(lines), "\n".join([new, *lines])
         assert len(lines) <= 10
+
+
+@pytest.mark.parametrize("number", [n for n in OTHER_ANSWERS if n in NUMBERS])
+def test_right_answers_that_are_written_otherwise_are_right(number, monkeypatch):
+    row = exercises()[number]
+    for name, text in OTHER_ANSWERS[number].items():
+        (function,) = (f for f in row.functions if f.endswith(name))
+        put(monkeypatch, function, with_body(function, text))
+    found = verdict(row)
+    assert found.status == "right", report(row, found)
 
 
 def test_every_exercise_has_three_planted_slips():

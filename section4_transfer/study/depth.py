@@ -48,7 +48,7 @@ class DepthStudy(Study):
                         fit, model, train, val, pipeline, self.recipe, self.runtime, seed=seed
                     )
                     name = f"{kind}-{depth}"
-                    yield Variant(name, seed, model, pipeline, learn, depth, f"{name}.pt")
+                    yield Variant(name, seed, model, pipeline, learn, depth, name)
 
     def conclusions(self, groups: Groups) -> list[str]:
         """Return what the shortcuts change at each depth, and what depth changes."""

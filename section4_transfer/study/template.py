@@ -9,14 +9,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from torch import nn
-
-from section4_transfer.augment import Augmentation, crop, flip
+from section4_transfer.augment import Augmentation, Pipeline, crop, flip
 from section4_transfer.engine.recipe import Recipe
 from section4_transfer.engine.runtime import Runtime
 from section4_transfer.engine.weights import save_weights
 from section4_transfer.study import plots_classes
 from section4_transfer.study.classes import class_report
+from section4_transfer.study.saved import describe_network
 from section4_transfer.study.variants import Groups, Variant
 from section4_transfer.training import predict
 from shared_utils.datasets.color_images import TorchData
@@ -24,6 +23,7 @@ from shared_utils.errors import UserError
 from shared_utils.plotting import show_figures
 from shared_utils.runs import RunFolder, TrainingRun
 from shared_utils.runs.outcomes import Outcome, by_name, summarize, table
+from shared_utils.weights import describe_weights
 
 LONG_SECONDS = 600
 
@@ -95,9 +95,10 @@ class Study:
         except FloatingPointError as error:
             print(f"{name}, seed {seed}: {error}: it is stopped here; try a smaller --lr")
             return None
+        outcome = Outcome(name, seed, variant.model, history)
         if variant.file:
-            self.save(variant.file, seed, variant.model)
-        return Outcome(name, seed, variant.model, history)
+            self.save(variant.file, outcome, variant.pipeline)
+        return outcome
 
     def training_run(self, name: str, seed: int, epochs: int, work: float) -> TrainingRun:
         """Return a network's place in the run folder, which shows its epochs."""
@@ -117,10 +118,14 @@ class Study:
             minutes = f"{total / 60:.0f} minutes"
             _print(f"*** this run will take about {minutes}; shorter: {self.shorter} ***")
 
-    def save(self, file: str, seed: int, model: nn.Module) -> None:
-        """Save the first seed's weights."""
-        if self.folder is not None and seed == self.seeds[0]:
-            save_weights(self.folder.path / file, model.state_dict())
+    def save(self, file: str, outcome: Outcome, pipeline: Pipeline, **changes) -> None:
+        """Save the first seed's weights, and beside them a JSON that says what they are."""
+        if self.folder is None or outcome.seed != self.seeds[0]:
+            return
+        about = {"arm": outcome.name, "precision": self.runtime.precision}
+        about |= describe_weights(self.data, outcome) | describe_network(outcome.model, pipeline)
+        save_weights(self.folder.path / f"{file}.pt", outcome.model.state_dict())
+        self.folder.write_json(f"{file}.json", about | changes)
 
     def report(self, groups: Groups) -> dict:
         """Write and print the summary; return it."""

@@ -34,7 +34,7 @@ from section4_transfer.training import extract_features, fit
 from shared_utils.datasets.color_images import generator
 from shared_utils.errors import UserError
 from shared_utils.runs import NO_RUN, History, TrainingRun
-from shared_utils.runs.outcomes import accuracy_difference
+from shared_utils.runs.outcomes import Outcome, accuracy_difference
 
 METHODS = ("scratch", "frozen", "fine-tuned")
 HEAD_STEPS = 5000  # at least: where the head's validation accuracy has come to rest
@@ -114,7 +114,7 @@ class TransferStudy(Study):
             pipeline,
             train,
             work=recipe.epochs * recipe.passes * fraction,
-            file=f"{method}.pt" if fraction == max(self.fractions) else "",
+            file=method if fraction == max(self.fractions) else "",
         )
 
     def pretrain(self, seed: int) -> PretrainedWeights:
@@ -124,13 +124,14 @@ class TransferStudy(Study):
         """
         data, recipe = self.data, self.pretraining
         model = initialise(resnet18(4), generator(seed, "init of pretraining"))
+        augmentations = [*self.augmentations, quarter_turns]
+        pipeline = Pipeline(*data.statistics(), augmentations, self.size)
         try:
             history = fit(
                 model,
                 (data.x_train, torch.zeros_like(data.y_train)),
                 all_quarter_turns(data.x_val),
-                Pipeline(*data.statistics(), [*self.augmentations, quarter_turns], self.size),
-                recipe,
+                *(pipeline, recipe),
                 self.runtime,
                 seed=seed,
                 run=self.training_run("rotation", seed, recipe.epochs, recipe.epochs),
@@ -139,7 +140,9 @@ class TransferStudy(Study):
             raise UserError(
                 f"pretraining, {error}: try a smaller --lr, or other --weights"
             ) from error
-        self.save("rotation.pt", seed, model)
+        outcome = Outcome("rotation", seed, model, history)
+        turns = [f"turned by {90 * k} degrees" for k in range(4)]
+        self.save("rotation", outcome, pipeline, classes=turns)
         return PretrainedWeights("rotation", model.state_dict(), history=history)
 
     def frozen_features(self, weights: PretrainedWeights, seed: int) -> Features:

@@ -22,7 +22,7 @@ class Variant:
     pipeline: Pipeline  # from bytes to what it sees
     train: Callable[..., History]  # `train(run=run)` trains it
     work: float = 0.0  # how long that takes, in the unit of the study's `total_work`
-    file: str = ""  # where the first seed's weights are saved; "": nowhere
+    file: str = ""  # the name under which the first seed's weights are saved; "": not at all
 
 
 def with_fraction(name: str, fraction: float) -> str:

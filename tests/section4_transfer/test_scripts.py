@@ -65,6 +65,10 @@ def test_transfer_learning_writes_every_output(tmp_path, monkeypatch):
     assert {path.name for path in folder.glob("*.pt")} == {
         "rotation.pt", "scratch.pt", "frozen.pt", "fine-tuned.pt",
     }  # fmt: skip
+    turns = json.loads((folder / "rotation.json").read_text())["classes"]
+    assert turns == ["turned by 0 degrees", *(f"turned by {n} degrees" for n in (90, 180, 270))]
+    frozen = json.loads((folder / "frozen.json").read_text())
+    assert (frozen["arm"], frozen["seen_size"]) == ("frozen 50%", 32)
 
 
 def test_augmentation_study_writes_every_output(tmp_path):

@@ -1,21 +1,16 @@
 """The report in a real browser: no error, every figure seen, no sideways scrolling, sorting."""
 
-import base64
-import hashlib
 import html
 import json
-import shutil
-import subprocess
-from pathlib import Path
 
 import pytest
 
 from shared_utils.report import gathering
 from shared_utils.report.checking import judge, load_expected
 from shared_utils.report.page import render
+from tests.browser import BROWSER, allowed, browse
 from tests.shared_utils.report.helpers import ENTRY, Page, make_run
 
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(not BROWSER, reason="no Chromium here: install it to run these")
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -47,30 +42,6 @@ parent.document.title = JSON.stringify(found);
 """
 
 
-def browse(page: str, folder: Path) -> tuple[Page, list[str]]:
-    """Return the page as it is after its scripts have run, and what the console says."""
-    path = folder / "page.html"
-    path.write_text(page, encoding="utf-8")
-    command = (
-        f"{BROWSER} --headless --no-sandbox --disable-gpu --no-first-run --disable-sync"
-        " --disable-background-networking --disable-component-update --enable-logging=stderr"
-        f" --window-size=1200,900 --user-data-dir={folder / 'profile'} --dump-dom"
-    )
-    done = subprocess.run(
-        [*command.split(), path.as_uri()], capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    return Page(done.stdout), [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-
-
-def allowed(page: str, script: str) -> str:
-    """Return the page with a script at its end, and its digest in the policy."""
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    assert page.count("script-src '") == 1 and page.count("</body>") == 1
-    page = page.replace("script-src '", f"script-src 'sha256-{digest}' '")
-    return page.replace("</body>", f"<script>{script}</script></body>")
-
-
 @pytest.fixture
 def page(tmp_path, monkeypatch) -> str:
     """A page with a wide and long run, a hostile one, and everything that is still missing."""
@@ -99,7 +70,7 @@ def test_on_a_phone(page, tmp_path):
     outer = f'<title></title><iframe width="390" height="844" srcdoc="{inner}"></iframe>'
     dom, console = browse(outer, tmp_path)
     assert console == []
-    found = json.loads(dom.all("title")[0][1])
+    found = json.loads(Page(dom).all("title")[0][1])
     assert found["width"] == 390
     assert found["scroll"] <= 390 and found["outside"] == []
     assert len(found["images"]) == 2
@@ -119,7 +90,7 @@ def test_on_a_phone(page, tmp_path):
 def test_on_a_desk_without_any_change(page, tmp_path):
     dom, console = browse(page, tmp_path)
     assert console == []
-    assert dom.all("h1") and len(dom.all("script")) == 1
+    assert Page(dom).all("h1") and len(Page(dom).all("script")) == 1
 
 
 def test_the_browser_takes_no_script_but_the_pages_own(page, tmp_path):
@@ -127,5 +98,5 @@ def test_the_browser_takes_no_script_but_the_pages_own(page, tmp_path):
         "<script>document.title = 'taken'</script><img src=x onerror=\"document.title = 'it'\">"
     )
     dom, console = browse(page.replace("</main>", f"{foreign}</main>"), tmp_path)
-    assert dom.all("title") == [({}, "Deep learning, written out: report")]
+    assert Page(dom).all("title") == [({}, "Deep learning, written out: report")]
     assert len(console) >= 3 and all("Content Security Policy" in line for line in console)

@@ -98,7 +98,7 @@ class MLP(Sequential):
         if norm and norm not in NORMS:
             raise ValueError(f"norm must be one of {sorted(NORMS)} or '', not {norm!r}")
         gain = weight_scale * (2**0.5 if activation == "relu" else 1.0)
-        masks = rng.spawn(1)[0]  # a stream of its own: dropout changes no initial weight
+        masks = rng.spawn(1)[0]  # a stream of its own: dropout changes no batch
         layers = []
         for n_in, n_out in pairwise(layer_sizes):
             if layers:

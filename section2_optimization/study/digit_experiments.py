@@ -17,8 +17,8 @@ import numpy as np
 from section2_optimization.study.digit_search import Search, Setting
 from shared_utils.stats import paired_difference
 
-LRS = (0.003, 0.01, 0.03, 0.1)
-MANY_LRS = tuple(0.002 * 2**k for k in range(10))  # fine, as the rate itself is the question
+LRS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
+MANY_LRS = tuple(0.001 * 2**k for k in range(11))  # fine, as the rate itself is the question
 DEEP = Setting(hidden=(50,) * 5, lr=0.03)
 WIDE = Setting(hidden=(200, 200), lr=0.03)
 SHALLOW = Setting(hidden=(100,), lr=0.03)
@@ -88,14 +88,14 @@ def conclude_overfitting(found: Searches) -> list[str]:
 
 
 def conclude_learning_rates(found: Searches) -> list[str]:
-    """Return how much faster the best rate grows than its batch, in doublings of both."""
+    """Compare the best rates of the largest and the smallest batches, in doublings."""
     small, large = BATCH_SIZES[0], BATCH_SIZES[-1]
     doublings = math.log2(large / small)
-    slopes = [np.log2(best_lrs(found[size,])) / doublings for size in (large, small)]
-    slope = paired_difference(*slopes)
+    growth = paired_difference(*(np.log2(best_lrs(found[size,])) for size in (large, small)))
     chosen = ", ".join(f"{search.setting.lr:g} for {size}" for (size,), search in found.items())
-    what = f"exponent of the best rate in the batch size, from {small} to {large}"
-    return [f"best rates: {chosen}", slope.sentence(what, unit="", scale=1)]
+    what = f"log2 of the best rate, batches of {large} minus batches of {small}"
+    rules = f"in proportion it would be +{doublings:g}, by the root +{doublings / 2:g}"
+    return [f"best rates: {chosen}", f"{growth.sentence(what, unit='', scale=1)}; {rules}"]
 
 
 def best_lrs(search: Search) -> list[float]:

@@ -66,7 +66,7 @@ def draw_overfitting(path: Path, found: Searches, title: str) -> None:
                 without = nothing.final(key).mean()
                 ax.axhline(without, color=look["color"], ls="--", lw=1.2)
         row[0].set_ylabel(METRICS[metric])
-    axes[1, 0].set_yscale("log")
+    axes[1, 0].set_ylim(0, 1)
     axes[0, 0].legend(loc="lower right")
     axes[0, 2].set_xscale("log")
     for ax, words in zip(axes[0], ("neither", "dropout", "weight decay"), strict=True):
@@ -90,8 +90,10 @@ def draw_learning_rates(path: Path, found: Searches, title: str) -> None:
         right.plot(size, search.setting.lr, "o", ms=12, mfc="none", mec="k")
     lowest = min(np.nanmin(search.final("val_loss")) for search in found.values())
     left.set(xlabel="learning rate", ylabel="validation loss", xscale="log", yscale="log")
-    left.set_ylim(0.8 * lowest, 4)
-    left.legend(fontsize=9)
+    left.set_ylim(0.8 * lowest, 8)
+    left.set_yticks([0.5, 1, 2, 4], ["0.5", "1", "2", "4"])
+    left.yaxis.minorticks_off()
+    left.legend(fontsize=9, ncols=2, loc="upper left")
     _slopes(right, found)
     _title(fig, found, title, "ring: the chosen rate")
     save_figure(fig, path)
@@ -101,7 +103,7 @@ def _slopes(ax, found: Searches) -> None:
     """Draw the two rules of thumb through the first chosen rate."""
     sizes = np.array(BATCH_SIZES)
     first = found[BATCH_SIZES[0],].setting.lr
-    for power, style, words in ((1, "--", "rate ~ batch size"), (0.5, ":", "rate ~ its root")):
+    for power, style, words in ((1, "--", "in proportion"), (0.5, ":", "as the root")):
         lrs = first * (sizes / sizes[0]) ** power
         ax.plot(sizes, lrs, ls=style, color="k", lw=1.2, label=words)
     ax.set(xlabel="batch size", ylabel="best learning rate", xscale="log", yscale="log")

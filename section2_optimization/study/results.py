@@ -9,7 +9,7 @@ from section2_optimization.study.comparison import (
     final_train_losses,
 )
 from section2_optimization.study.toy_data import ToyData
-from section2_optimization.study.verdicts import conclude, conclude_schedules, count_comparisons
+from section2_optimization.study.verdicts import conclude, count_comparisons
 from section2_optimization.training import evaluate
 from shared_utils.runs import RunFolder
 from shared_utils.stats import accuracy_ci95, mean_std
@@ -27,7 +27,8 @@ def summarize_all(
     of_schedules = summarize(last, schedules)
     comparisons = count_comparisons(found.values(), of_schedules)
     conclusions = [conclude(name, result, comparisons) for name, result in found.items()]
-    conclusions.append(conclude_schedules(last.name, method, of_schedules, comparisons))
+    title = f"schedules on {last.name}, {method}"
+    conclusions.append(conclude(title, of_schedules, comparisons, baseline="constant"))
     return {
         "runs": {f"{data}/{name}": r for data, rs in found.items() for name, r in rs.items()},
         "sensitivity": {data.name: sensitivity(trials) for data, trials in results},

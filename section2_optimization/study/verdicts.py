@@ -25,27 +25,19 @@ def count_comparisons(results: Iterable[Results], schedules: Results) -> int:
     return pairs + max(0, len(_sound(schedules)) - 1)
 
 
-def conclude(name: str, results: Results, comparisons: int) -> list[str]:
-    """Return which method has the lowest test loss, and how far each of the others is from it."""
+def conclude(name: str, results: Results, comparisons: int, baseline: str = "") -> list[str]:
+    """Return which method has the lowest test loss, and how far the others are from the baseline.
+
+    Without a baseline, or where it diverged, the method with the lowest loss takes its place.
+    """
     ranked = _sound(results)
     if not ranked or _test_loss(results[ranked[0]]) > GUESSING:
-        return [f"{name}: no optimizer is better than guessing; try smaller --lrs"]
-    first, loss = ranked[0], _test_loss(results[ranked[0]])
-    lines = [f"{name}: {first} has the lowest test loss, {loss:.4f} (lr {results[first]['lr']:g})"]
-    return lines + [_difference(results, other, first, comparisons) for other in ranked[1:]]
-
-
-def conclude_schedules(name: str, method: str, results: Results, comparisons: int) -> list[str]:
-    """Return which schedule has the lowest test loss, and how far each is from a constant rate."""
-    ranked = _sound(results)
-    title = f"schedules on {name}, {method}"
-    if not ranked or _test_loss(results[ranked[0]]) > GUESSING:
-        return [f"{title}: none is better than guessing; try smaller --lrs"]
-    lines = [f"{title}: {ranked[0]} has the lowest test loss, {_test_loss(results[ranked[0]]):.4f}"]
-    if "constant" not in ranked:
-        return lines
-    others = (schedule for schedule in ranked if schedule != "constant")
-    return lines + [_difference(results, other, "constant", comparisons) for other in others]
+        return [f"{name}: none is better than guessing; try smaller --lrs"]
+    first = ranked[0]
+    lines = [f"{name}: {first} has the lowest test loss, {_test_loss(results[first]):.4f}"]
+    baseline = baseline if baseline in ranked else first
+    others = (other for other in ranked if other != baseline)
+    return lines + [_difference(results, other, baseline, comparisons) for other in others]
 
 
 def _sound(results: Results) -> list[str]:

@@ -60,3 +60,12 @@ def test_a_normalised_network_matches_autograd(norm, theirs):
 def test_an_unknown_norm_is_refused_in_words():
     with pytest.raises(ValueError, match=r"batch.*layer"):
         network(norm="group")
+
+
+def test_masks_come_from_a_stream_of_their_own_so_batches_stay_what_they_were():
+    draws = []
+    for dropout in (0.0, 0.5):
+        rng = np.random.default_rng(0)
+        MLP(SIZES, dropout=dropout, rng=rng).forward(np.ones((6, SIZES[0])))
+        draws.append(rng.random())
+    assert draws[0] == draws[1]

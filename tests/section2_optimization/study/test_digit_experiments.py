@@ -61,7 +61,7 @@ def test_overfitting_is_a_gap_and_each_remedy_is_compared_with_neither():
 
 
 @pytest.mark.parametrize("power", [1, 0.5])
-def test_the_exponent_of_the_best_rate_is_found(power):
+def test_the_growth_of_the_best_rate_is_found(power):
     lrs = [0.002 * 2**k for k in range(10)]
     searches = {}
     for size in BATCH_SIZES:
@@ -71,9 +71,11 @@ def test_the_exponent_of_the_best_rate_is_found(power):
         searches[size,] = Search(
             settings, rows, int(np.argmin([r[0][0]["val_loss"] for r in rows])), []
         )
-    rates, slope = conclude_learning_rates(searches)
+    rates, growth = conclude_learning_rates(searches)
     assert rates.startswith("best rates: 0.008 for 4, ")
-    assert f": {power:+.2f}, 95 % interval {power:+.2f} to {power:+.2f}" in slope
+    doublings = 6 * power
+    assert f": {doublings:+.2f}, 95 % interval {doublings:+.2f} to" in growth
+    assert growth.endswith("in proportion it would be +6, by the root +3")
 
 
 def test_networks_of_a_plan_differ_in_nothing_but_what_is_asked():

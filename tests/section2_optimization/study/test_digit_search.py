@@ -96,3 +96,16 @@ def test_the_mean_validation_loss_chooses_and_only_the_chosen_networks_are_teste
     assert found.setting.lr == 0.2
     assert tested == [((0.2, 0), "test"), ((0.2, 1), "test")]
     assert found.test("loss") == [0.7, 1.7]
+
+
+def test_a_training_that_ends_early_counts_as_guessing_whatever_weights_it_had(monkeypatch):
+    def diverging(*args, **options):
+        raise FloatingPointError
+
+    monkeypatch.setattr(digit_search, "train_epochs", diverging)
+    model, rows = train_network(DATA, SETTING, 0, BUDGET)
+    assert model is None
+    assert rows == [
+        {"epoch": 4, "train_loss": math.inf, "train_acc": 1 / 3}
+        | {"val_loss": math.inf, "val_acc": 1 / 3}
+    ]

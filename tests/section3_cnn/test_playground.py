@@ -57,8 +57,9 @@ for (const { layers, weights } of GIVEN.networks) {
   const decodedWeights = weights.map(decoded), answers = [];
   for (let start = 0; start < images.length; start += 784) {
     const values = forward(images.slice(start, start + 784), decodedWeights);
-    const grads = saliency(values, decodedWeights, (start / 784) % 10);
-    answers.push([softmax(values.at(-1).data), Array.from(grads)]);
+    const probabilities = softmax(values.at(-1).data), label = start / 784;
+    const grads = label < 10 ? saliency(values, decodedWeights, label) : [];
+    answers.push([probabilities, Array.from(grads)]);
   }
   found.networks.push(answers);
 }
@@ -73,7 +74,7 @@ return found;
 @needs_browser
 def test_the_page_computes_what_python_computes(tmp_path):
     rng, path = np.random.default_rng(0), tmp_path / "photo.jpg"
-    images = digits(10).astype(np.float32)[:, None] / 255
+    images = digits(100).astype(np.float32)[:, None] / 255
     images += rng.uniform(0, 0.1, images.shape).astype(np.float32)  # no two pixels are equal
     models = [network(arch, pool) for arch in ARCHS for pool in POOLS]
     greys = [*digits(3), np.full((40, 60), 200, np.uint8)]
@@ -100,10 +101,10 @@ def test_the_page_computes_what_python_computes(tmp_path):
         logits = predict(model, images).astype(np.float64)
         expected = np.exp(logits - logits.max(axis=1, keepdims=True))
         expected /= expected.sum(axis=1, keepdims=True)
-        probabilities, maps = (np.array(values) for values in zip(*answers, strict=True))
+        probabilities, maps = zip(*answers, strict=True)
         np.testing.assert_allclose(probabilities, expected, atol=1e-4)
-        expected = saliency(model, images, np.arange(10)).reshape(10, -1)
-        np.testing.assert_allclose(maps, expected, atol=1e-4 * np.abs(expected).max())
+        expected = saliency(model, images[:10], np.arange(10)).reshape(10, -1)
+        np.testing.assert_allclose(maps[:10], expected, atol=1e-4 * np.abs(expected).max())
 
     for grey, digit in zip(greys, found["digits"], strict=True):
         try:

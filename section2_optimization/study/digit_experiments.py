@@ -11,6 +11,7 @@ Where the rate is not the question, every network is trained with several, and k
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -49,18 +50,9 @@ def with_lrs(setting: Setting, lrs: Iterable[float] = LRS) -> list[Setting]:
     return [replace(setting, lr=lr) for lr in lrs]
 
 
-def conclude_weight_scales(found: Searches) -> list[str]:
-    """Compare batch norm with nothing, at every scale of the initial weights."""
-    return _compare(found, "batch", "", "initial weights {:g} times He's", WEIGHT_SCALES)
-
-
-def conclude_batch_sizes(found: Searches) -> list[str]:
-    """Compare batch norm with layer norm, at every batch size."""
-    return _compare(found, "batch", "layer", "batches of {}", SMALL_TO_LARGE)
-
-
-def _compare(found: Searches, a: str, b: str, where: str, places: tuple) -> list[str]:
-    lines = []
+def compare_norms(found: Searches, a: str, b: str, where: str) -> list[str]:
+    """Compare two normalisations at every place on the axis."""
+    places, lines = list(dict.fromkeys(place for _, place in found)), []
     for place in places:
         difference = paired_difference(
             found[a, place].test("acc"), found[b, place].test("acc"), comparisons=len(places)
@@ -110,7 +102,7 @@ EXPERIMENTS = {
             for norm in ("", "batch")
             for scale in WEIGHT_SCALES
         },
-        conclude_weight_scales,
+        partial(compare_norms, a="batch", b="", where="initial weights {:g} times He's"),
     ),
     "batch-size": Experiment(
         {
@@ -118,7 +110,7 @@ EXPERIMENTS = {
             for norm in ("batch", "layer")
             for size in SMALL_TO_LARGE
         },
-        conclude_batch_sizes,
+        partial(compare_norms, a="batch", b="layer", where="batches of {}"),
     ),
     "overfitting": Experiment(
         {

@@ -1,6 +1,7 @@
 """The figures of the experiments on digits: means over the seeds, and their range as a band."""
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ SPLIT_LOOKS = {split: {"color": COLORS[i], "marker": MARKERS[i]} for i, split in
 METRICS = {"acc": "accuracy", "loss": "loss"}
 
 
-def draw_norms(path: Path, found: Searches, title: str, xlabel: str) -> None:
+def draw_norms(path: Path, found: Searches, title: str, *, xlabel: str) -> None:
     """Draw accuracies of each normalisation along an axis, training and validation beside."""
     fig, axes = new_figure(1, 2, size=(10, 4.2), sharey=True)
     for norm in dict.fromkeys(norm for norm, _ in found):
@@ -36,16 +37,6 @@ def draw_norms(path: Path, found: Searches, title: str, xlabel: str) -> None:
     axes[0].legend()
     _title(fig, found, title)
     save_figure(fig, path)
-
-
-def draw_weight_scales(path: Path, found: Searches, title: str) -> None:
-    """Draw accuracy against the scale of the initial weights."""
-    draw_norms(path, found, title, "initial weights / those of He et al.")
-
-
-def draw_batch_sizes(path: Path, found: Searches, title: str) -> None:
-    """Draw accuracy against the batch size."""
-    draw_norms(path, found, title, "batch size")
 
 
 def draw_overfitting(path: Path, found: Searches, title: str) -> None:
@@ -127,8 +118,8 @@ def _title(fig, found: Searches, title: str, more: str = "") -> None:
 
 
 DRAW = {
-    "weight-scale": draw_weight_scales,
-    "batch-size": draw_batch_sizes,
+    "weight-scale": partial(draw_norms, xlabel="initial weights / those of He et al."),
+    "batch-size": partial(draw_norms, xlabel="batch size"),
     "overfitting": draw_overfitting,
     "learning-rate": draw_learning_rates,
 }

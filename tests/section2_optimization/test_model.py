@@ -69,3 +69,20 @@ def test_masks_come_from_a_stream_of_their_own_so_batches_stay_what_they_were():
         MLP(SIZES, dropout=dropout, rng=rng).forward(np.ones((6, SIZES[0])))
         draws.append(rng.random())
     assert draws[0] == draws[1]
+
+
+def test_batch_norm_hides_the_scale_of_the_weights_before_it_from_all_layers_above():
+    x, grad = np.random.default_rng(1).normal(size=(6, 5)), np.ones((6, 3))
+    W = np.random.default_rng(2).normal(size=(5, 3))
+    outputs, gradients = [], []
+    for scale in (1, 10):
+        norm = BatchNorm1d(3, eps=1e-12, dtype=np.float64)
+        outputs.append(norm.forward(x @ (scale * W)))
+        gradients.append(x.T @ norm.backward(grad * x[:, :3]))
+    np.testing.assert_allclose(outputs[0], outputs[1])
+    np.testing.assert_allclose(gradients[0], 10 * gradients[1], rtol=1e-6)
+
+
+def test_of_two_samples_batch_norm_leaves_only_which_one_is_larger():
+    y = BatchNorm1d(2, dtype=np.float64).forward(np.array([[3.0, -1], [1, 40]]))
+    np.testing.assert_allclose(y, [[1, -1], [-1, 1]], rtol=1e-4)

@@ -12,7 +12,6 @@ from section2_optimization.study.digit_experiments import (
     LRS,
     SMALL_TO_LARGE,
     WIDE,
-    conclude_batch_sizes,
     conclude_learning_rates,
     conclude_overfitting,
     with_lrs,
@@ -34,7 +33,7 @@ def test_batch_norm_minus_layer_norm_at_every_size():
         for size in SMALL_TO_LARGE
         for norm, accuracies in (("batch", [0.2, 0.22, 0.21]), ("layer", [0.8, 0.81, 0.83]))
     }
-    first, *others = conclude_batch_sizes(searches)
+    first, *others = EXPERIMENTS["batch-size"].conclude(searches)
     assert first.startswith("batches of 2: test accuracy, batch norm minus layer norm: -60.33")
     assert "(4 comparisons together): a clear difference" in first
     assert len(others) == 3

@@ -141,7 +141,7 @@ def test_a_folder_is_mapped_and_never_copied(tmp_path):
     assert len(rows) == 1  # one file, its pieces one behind the other
 
 
-def test_what_was_found_is_told_in_lines_and_kept(tmp_path):
+def test_what_was_found_is_reported_in_lines_and_kept(tmp_path):
     tree(tmp_path, {"train/cat": 10, "train/dog": 10, "val/cat": 2, "val/dog": 1})
     (tmp_path / "train" / "cat" / "x.heic").write_bytes(b"")
     (tmp_path / "val" / "dog" / "bad.png").write_bytes(b"")

@@ -42,7 +42,7 @@ def test_photographs_stand_as_the_camera_says(tmp_path, orientation):
     ("suffix", "exif"),
     [("jpg", b"Exif\0\0MM\0*\xff\xff\xff\xff\x12\x34"), ("png", b"Exif\0\0no header at all")],
 )
-def test_exif_that_cannot_be_read_tells_nothing(tmp_path, suffix, exif):
+def test_exif_that_cannot_be_read_is_ignored(tmp_path, suffix, exif):
     path = tmp_path / f"broken.{suffix}"
     Image.new("RGB", (8, 8), "red").save(path, exif=exif)
     with without_warnings():
@@ -137,14 +137,14 @@ def encoded(kind, **options):
         (encoded("png")[:60] + b"\xff" * 99 + encoded("png")[159:], "cannot be read"),
     ],
 )
-def test_what_cannot_be_read_is_told_by_its_cause(tmp_path, content, cause):
+def test_what_cannot_be_read_is_reported_with_its_cause(tmp_path, content, cause):
     (tmp_path / "x.jpg").write_bytes(content)
     with pytest.raises(DamagedImageError, match=cause) as caught:
         decode(tmp_path / "x.jpg", 8)
     assert "\n" not in str(caught.value)
 
 
-def test_links_to_nothing_are_told(tmp_path):
+def test_links_to_nothing_are_reported(tmp_path):
     (tmp_path / "gone.png").symlink_to(tmp_path / "nothing")
     (tmp_path / "self.png").symlink_to("self.png")
     with pytest.raises(DamagedImageError, match="a link to a file that is not there"):
@@ -153,7 +153,7 @@ def test_links_to_nothing_are_told(tmp_path):
         decode(tmp_path / "self.png", 8)
 
 
-def test_too_many_pixels_are_told_and_many_are_read_in_silence(tmp_path, monkeypatch):
+def test_too_many_pixels_are_refused_and_many_are_read_in_silence(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     Image.new("L", (15, 14)).save(tmp_path / "x.png")
     with pytest.raises(DamagedImageError, match="more than 200 pixels, the limit"):

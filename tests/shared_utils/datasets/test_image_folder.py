@@ -202,7 +202,7 @@ def test_a_repaired_image_is_used(tmp_path, decodings):
 
 
 def test_a_file_that_could_not_be_opened_once_is_used_when_it_can(tmp_path, monkeypatch):
-    """Its size and time stay the same, so the listing alone would not tell."""
+    """Its size and time stay the same, so the listing does not show it."""
     shades(tmp_path)
 
     def refuse(path, size, original=decoded.decode):
@@ -244,7 +244,7 @@ def test_the_row_of_a_damaged_image_is_never_taken_for_one(tmp_path, monkeypatch
     assert sorted(pixels) == [*range(80), *range(100, 180)]
 
 
-def test_damage_that_leaves_too_few_images_is_told_first(tmp_path):
+def test_damage_that_leaves_too_few_images_is_reported_first(tmp_path):
     shades(tmp_path, count=3)
     (tmp_path / "cat" / "0.png").write_bytes(b"")
     with pytest.raises(UserError, match=r"cat/0\.png is empty"):

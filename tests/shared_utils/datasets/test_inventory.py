@@ -37,7 +37,7 @@ def test_each_part_is_a_line_with_its_classes_counted():
     ]
 
 
-def test_many_classes_are_told_by_their_spread():
+def test_many_classes_are_summed_up_by_their_spread():
     classes = tuple(f"c{i}" for i in range(100))
     _, line = inventory("many", "x", classes, {"train": np.repeat(np.arange(100), range(1, 101))})
     assert "5,050 images in 100 classes: 1 to 100 a class: c0 1, c1 2," in line

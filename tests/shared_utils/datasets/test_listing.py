@@ -1,4 +1,4 @@
-"""What a folder holds, told from names alone: parts, classes, and what is left out."""
+"""What a folder holds, read from names alone: parts, classes, and what is left out."""
 
 import os
 import sys
@@ -87,12 +87,12 @@ def test_what_is_no_clear_set_of_classes_is_refused_in_words(tmp_path, given, wo
 def test_classes_that_differ_in_case_only_are_refused(tmp_path):
     files(tmp_path, "Cat/1.png", "cat/2.png")
     if len(list(tmp_path.iterdir())) == 1:
-        pytest.skip("this file system does not tell them apart")
+        pytest.skip("this file system does not distinguish them")
     with pytest.raises(UserError, match="Cat, cat differ in case only"):
         list_images(tmp_path)
 
 
-def test_a_file_in_place_of_the_folder_is_told_and_an_archive_by_what_to_do(tmp_path):
+def test_a_file_in_place_of_the_folder_is_refused_and_an_archive_must_be_unpacked(tmp_path):
     files(tmp_path, "pets.zip", "pets.txt", "empty/a/.keep", "empty/b/1.png")
     for name, words in (("pets.zip", "unpack it"), ("pets.txt", "not a folder"), ("no", "not a")):
         with pytest.raises(UserError, match=words):

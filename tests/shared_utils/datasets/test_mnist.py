@@ -184,7 +184,7 @@ def test_an_answer_that_describes_nothing_is_a_failure_too(tmp_path, tiny_mnist,
 
 
 @pytest.mark.parametrize("failure", ["504", "stall", "half", "a page", "zipped page", "bomb"])
-def test_when_both_fail_each_reason_is_told_and_nothing_is_kept(
+def test_when_both_fail_each_reason_is_named_and_nothing_is_kept(
     tmp_path, tiny_mnist, servers, failure
 ):
     ended = threading.Event()

@@ -53,7 +53,7 @@ def draw_step_sizes(errors: dict[str, np.ndarray]):
             STEP_SIZES, np.maximum(error, u / 10), marker=marker, markevery=2,
             label=f"{name}: {error.min():.0e} at best, eps = {best:.0e}",
         )  # fmt: skip
-    guides = {"eps": STEP_SIZES, "eps$^2$": STEP_SIZES**2, "u / eps": u / STEP_SIZES}
+    guides = {"eps": STEP_SIZES, "eps²": STEP_SIZES**2, "u / eps": u / STEP_SIZES}
     for (name, line), style in zip(guides.items(), (":", "--", "-."), strict=True):
         ax.loglog(STEP_SIZES, line, style, color="0.5", lw=1, label=f"slope of {name}")
     ax.set_ylim(u / 30, 30)

@@ -20,15 +20,17 @@ from section4_transfer.study.template import Study
 from shared_utils.datasets.decode import decode
 from shared_utils.errors import UserError
 
-CLASSES = {"broad": (1, 3), "square": (2, 2), "tall": (3, 1)}  # of a light rectangle: rows, columns
+CLASSES = {"broad": (1, 3), "square": (2, 2), "tall": (3, 1)}  # of a rectangle: rows, columns
 
 
 def draw(kind: str, rng: np.random.Generator) -> Image.Image:
-    """Return a light rectangle on a dark ground, on 20x20 pixels, wherever it may be."""
+    """Return a rectangle on a dark ground, on 20x20 pixels: each kind has a colour of its own."""
     height, width = (4 * side for side in CLASSES[kind])
     pixels = rng.integers(0, 60, (20, 20, 3), np.uint8)
     top, left = rng.integers(0, 21 - height), rng.integers(0, 21 - width)
-    pixels[top : top + height, left : left + width] = rng.integers(150, 256, 3)
+    color = rng.integers(80, 130, 3)
+    color[list(CLASSES).index(kind)] = 250
+    pixels[top : top + height, left : left + width] = color
     return Image.fromarray(pixels)
 
 
@@ -131,7 +133,7 @@ def test_a_damaged_picture_is_named_and_the_others_answered(trained, tmp_path, c
     [
         {"classes": ["a", "b"]},
         {"classes": None},
-        {"architecture": {"name": "cifar", "depth": 10**9 + 1, "residual": True}},
+        {"architecture": {"name": "cifar", "depth": 14, "residual": True}},
         {"architecture": {"name": "resnet18"}},
         {"architecture": "os.system"},
         {"mean": [0.0, 0.0]},
@@ -151,6 +153,19 @@ def test_a_description_that_does_not_fit_its_weights_is_refused(trained, tmp_pat
     (tmp_path / "x.json").write_text(json.dumps(content | change))
     with pytest.raises(UserError, match=r"x\.json does not"):
         saved.load_network(tmp_path / "x.json")
+
+
+def test_nothing_is_built_that_is_larger_than_the_weights(trained, tmp_path, monkeypatch):
+    run = trained[0] / "runs" / "resnet_vs_plain"
+    content = json.loads((run / "resnet-8.json").read_text())
+    content["architecture"]["depth"] = 6 * 10**9 + 2
+    (tmp_path / "x.pt").write_bytes((run / "resnet-8.pt").read_bytes())
+    (tmp_path / "x.json").write_text(json.dumps(content))
+    built = []
+    monkeypatch.setattr(saved, "CifarNet", lambda *args, **options: built.append(args))
+    with pytest.raises(UserError, match="another architecture"):
+        saved.load_network(tmp_path / "x.json")
+    assert not built
 
 
 def test_damaged_and_hostile_files_are_refused_and_run_nothing(trained, tmp_path, monkeypatch):

@@ -1,8 +1,8 @@
-"""Layers in a chain, and the two networks of this section.
+"""Layers in a chain, and the networks of this section.
 
 The gradient of a chain of functions is the chain of their gradients, in reverse: that is all of
-backpropagation. `build_cnn` is the place where the networks are written down; every table and
-figure about them is derived from what it returns.
+backpropagation. The functions `build_...` are the place where the networks are written down; every
+table and figure about them is derived from what they return.
 """
 
 import numpy as np
@@ -106,6 +106,38 @@ def build_cnn(
     return Sequential(build(POOLS[pool], rng, dtype), dtype, config)
 
 
+def build_strided(*, rng: np.random.Generator, dtype=np.float32) -> Sequential:
+    """Return the small network without pools: its convolutions move by two pixels instead.
+
+    It has the small network's parameters, drawn in the same order. A stride of 2 is a pool that
+    keeps the first of four places, whatever the other three have found.
+    """
+    layers = [
+        *(Conv2D(1, 8, 3, stride=2, padding=1, rng=rng, dtype=dtype), ReLU()),  # 28x28 -> 14x14
+        *(Conv2D(8, 16, 3, stride=2, padding=1, rng=rng, dtype=dtype), ReLU()),  # -> 7x7
+        *_head(rng, dtype),
+    ]
+    return Sequential(layers, dtype)
+
+
+def build_mlp(*, rng: np.random.Generator, dtype=np.float32) -> Sequential:
+    """Return the small network without convolutions: its fully connected layers, on the pixels.
+
+    An image has 28 x 28 = 784 pixels, and the last feature maps have 16 x 7 x 7 = 784: the same
+    layers fit both. The convolutions are 1.2 % of the small network's parameters.
+    """
+    return Sequential(_head(rng, dtype), dtype)
+
+
+def _head(rng: np.random.Generator, dtype) -> list[Layer]:
+    return [
+        Flatten(),
+        Linear(16 * 7 * 7, 128, rng=rng, dtype=dtype),
+        ReLU(),
+        Linear(128, CLASSES, rng=rng, dtype=dtype),
+    ]
+
+
 def _small(pool: type[Layer], rng: np.random.Generator, dtype) -> list[Layer]:
     def stage(n_in: int, n_out: int) -> list[Layer]:
         conv = Conv2D(n_in, n_out, 3, padding=1, rng=rng, dtype=dtype)
@@ -116,10 +148,7 @@ def _small(pool: type[Layer], rng: np.random.Generator, dtype) -> list[Layer]:
     return [
         *stage(1, 8),  # 28x28 -> 14x14
         *stage(8, 16),  # -> 7x7
-        Flatten(),
-        Linear(16 * 7 * 7, 128, rng=rng, dtype=dtype),
-        ReLU(),
-        Linear(128, CLASSES, rng=rng, dtype=dtype),
+        *_head(rng, dtype),
     ]
 
 

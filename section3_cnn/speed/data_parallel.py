@@ -54,7 +54,8 @@ class Workers:
     """`count` processes, this one among them, that learn and predict together.
 
     The others live while it is entered (`with`). Those that cannot be started are done without.
-    They work for `model`, and for any other network whose arrays have the same shapes.
+    They work for `model`, and for any other network whose arrays have the names and shapes of some
+    of its arrays.
     """
 
     def __init__(self, model: Sequential, count: int):

@@ -10,7 +10,13 @@ from shared_utils.runs.outcomes import Outcome
 
 _QUANTITIES = {"loss": "mean cross-entropy (nats)", "acc": "accuracy (%)"}
 _SPLITS = {"train": ("training", "--"), "val": ("validation", "-")}
-_POOLS = {"max": "max pooling", "avg": "average pooling"}
+STYLES = (":", "-.", "--", "-")
+LABELS = {
+    "mlp": "MLP",
+    "strided": "CNN without pools",
+    "avg": "CNN, average pooling",
+    "max": "CNN, max pooling",
+}
 
 
 def draw_curves(folder: Path, outcomes: list[Outcome], title: str, prefix: str = "") -> None:
@@ -28,22 +34,34 @@ def draw_curves(folder: Path, outcomes: list[Outcome], title: str, prefix: str =
         save_figure(fig, folder / f"{prefix}curves_{quantity}.png")
 
 
-def draw_shifts(path: Path, shifted: dict[str, list[list[float]]], title: str) -> None:
-    """Draw accuracy against the shift for each pool; bars reach over one deviation of the seeds."""
-    fig, ax = new_figure()
-    for number, (pool, accuracies) in enumerate(shifted.items()):
+def draw_shifts(
+    path: Path, runs: dict[str, dict], shifted: dict[str, list[list[float]]], title: str
+) -> None:
+    """Draw the test accuracy of each network, with its parameters, and accuracy against shift.
+
+    `runs` has the summary of each, `shifted` a list of accuracies a seed. On the left a small mark
+    is a seed, a large one the mean; bars on the right reach over one deviation of the seeds.
+    """
+    fig, (ax, ax_shift) = new_figure(1, 2, (11, 4.5), width_ratios=(2, 3))
+    for number, (name, accuracies) in enumerate(shifted.items()):
         percent = 100 * np.array(accuracies)  # (seeds, shifts)
+        look = {"color": COLORS[number], "marker": MARKERS[number]}
+        ax.plot(percent[:, 0], [number] * len(percent), **look, alpha=0.4, linestyle="")
+        ax.plot(percent[:, 0].mean(), number, **look, markersize=11)
         spread = percent.std(axis=0, ddof=1) if len(percent) > 1 else None
-        look = {"color": COLORS[number], "marker": MARKERS[number], "capsize": 3}
-        ax.errorbar(SHIFTS, percent.mean(axis=0), spread, label=_POOLS[pool], **look)
-    ax.set(
+        look |= {"capsize": 3, "linestyle": STYLES[number]}
+        ax_shift.errorbar(SHIFTS, percent.mean(axis=0), spread, label=LABELS[name], **look)
+    names = [f"{LABELS[name]}\n{run['parameters']:,} parameters" for name, run in runs.items()]
+    ax.set_yticks(range(len(names)), names)
+    ax.set(xlabel="test accuracy (%)", title="Centred digits", ylim=(len(names) - 0.5, -0.5))
+    ax_shift.set(
         xlabel="shift (pixels; mean of up, down, left and right)",
         ylabel="test accuracy (%)",
-        title="Trained on centred digits, tested on shifted ones\n"
-        f"{title}, {_seeds(len(shifted['max']))}",
+        title="Trained on centred digits, tested on shifted ones",
         xticks=SHIFTS,
     )
-    ax.legend()
+    ax_shift.legend()
+    fig.suptitle(f"{title}, {_seeds(len(shifted['max']))}")
     save_figure(fig, path)
 
 

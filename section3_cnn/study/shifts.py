@@ -1,18 +1,28 @@
-"""Max against average pooling: how many digits a network still knows when they are moved.
+"""Digits that are moved: how many of them a network still knows.
 
-A pool keeps what was found and forgets exactly where, within its window. The two kinds differ in
-what they keep, so digits further from the centre than any in training tell them apart.
+To an MLP a digit that moves is another vector. A convolution finds the same features, moved alike
+(equivariance); a pool keeps what was found and forgets exactly where, within its window (a little
+invariance). So four networks are compared, each with one idea more than the one before it.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
+from section3_cnn.model import build_cnn, build_mlp, build_strided
 from shared_utils.datasets.gray_images import ImageData
 from shared_utils.runs.outcomes import Outcome
 from shared_utils.stats import paired_difference
 
 SHIFTS = (0, 1, 2, 3, 4)  # pixels
+NETWORKS = {  # from the fewest ideas to the most
+    "mlp": build_mlp,
+    "strided": build_strided,
+    "avg": partial(build_cnn, "small", "avg"),
+    "max": partial(build_cnn, "small", "max"),
+}
+STEPS = (("strided", "mlp"), ("avg", "strided"), ("max", "avg"))
 DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1))  # down, up, right, left
 
 
@@ -38,11 +48,15 @@ def accuracy_by_shift(outcome: Outcome, data: ImageData, predict: Callable) -> l
 
 
 def conclude(shifted: dict[str, list[list[float]]]) -> list[str]:
-    """Return a sentence for each shift: max minus average; `shifted` has a list a seed."""
+    """Return a sentence for each step from network to network and each shift.
+
+    `shifted` has a list of accuracies a seed, for each network.
+    """
     lines = []
-    for place, pixels in enumerate(SHIFTS):
-        of_max, of_avg = ([accuracies[place] for accuracies in shifted[p]] for p in ("max", "avg"))
-        difference = paired_difference(of_max, of_avg, comparisons=len(SHIFTS))
-        where = f"shifted by {pixels} pixels" if pixels else "as it is"
-        lines.append(difference.sentence(f"accuracy on the test set {where}, max minus average"))
+    for better, other in STEPS:
+        for place, pixels in enumerate(SHIFTS):
+            pair = [[accuracies[place] for accuracies in shifted[n]] for n in (better, other)]
+            difference = paired_difference(*pair, comparisons=len(STEPS) * len(SHIFTS))
+            where = f"shifted by {pixels} pixel{'s'[: pixels - 1]}" if pixels else "as it is"
+            lines.append(difference.sentence(f"test set {where}, accuracy, {better} minus {other}"))
     return lines

@@ -64,12 +64,12 @@ def test_a_killed_run_resumes_to_the_same_bytes(where, count, whole, tmp_path):
     assert outcome(tmp_path / "mnist_numpy") == whole
 
 
-def test_the_comparison_of_pools_resumes_network_by_network(tmp_path, monkeypatch):
+def test_the_comparison_resumes_network_by_network(tmp_path, monkeypatch):
     argv = [*ARGS, "--seeds", "1", "--threads", "1", "--runs-dir"]
     pooling_comparison.main([*argv, str(tmp_path / "whole")])
     stopped = [*argv, str(tmp_path / "stopped")]
     stop(monkeypatch, pooling_comparison.main, stopped, 11, signal.SIGINT)
-    stop(monkeypatch, pooling_comparison.main, stopped, 5, signal.SIGTERM)  # the last step
+    stop(monkeypatch, pooling_comparison.main, stopped, 21, signal.SIGTERM)  # the last step
     pooling_comparison.main([*stopped, "--resume"])
     results = [outcome(tmp_path / name / "pooling_compare") for name in ("whole", "stopped")]
     assert results[0] == results[1]

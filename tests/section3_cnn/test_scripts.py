@@ -13,6 +13,7 @@ from section3_cnn import (
 )
 from section3_cnn.model import build_cnn
 from section3_cnn.study.fields import effective_field, effective_side, receptive_fields
+from section3_cnn.study.shifts import NETWORKS
 from shared_utils.datasets.gray_images import load_image_data
 from shared_utils.errors import UserError
 from shared_utils.seed import stream
@@ -123,12 +124,13 @@ def test_receptive_fields(tmp_path, capsys):
     assert "conv2" in capsys.readouterr().out
 
 
-def test_pooling_comparison(tmp_path):
+def test_what_convolutions_and_pools_are_good_for(tmp_path):
     pooling_comparison.main(arguments(tmp_path, "--epochs", "1", "--seeds", "2"))
-    curves = [f"{pool}_curves_{kind}.png" for pool in ("max", "avg") for kind in ("loss", "acc")]
+    curves = [f"{name}_curves_{kind}.png" for name in NETWORKS for kind in ("loss", "acc")]
     folder = tmp_path / "pooling_compare"
     summary = check_outputs(folder, [*curves, "shift_robustness.png", "metrics.csv"])
-    assert set(summary["runs"]) == {"max", "avg"}
+    assert list(summary["runs"]) == list(NETWORKS)
+    assert summary["runs"]["mlp"]["parameters"] == 101_770
     for run in summary["runs"].values():
         assert run["test_acc_by_shift"]["0"]["mean"] == run["over_seeds"]["test_acc"]["mean"]
         assert run["test_acc_by_shift"]["4"]["mean"] < run["test_acc_by_shift"]["0"]["mean"]

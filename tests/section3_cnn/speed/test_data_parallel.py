@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from section3_cnn import train_mnist_numpy, training
 from section3_cnn.layers import BatchNorm2D, Conv2D, Dropout, MaxPool2D, ReLU
-from section3_cnn.model import Sequential, build_cnn
+from section3_cnn.model import Sequential, build_cnn, build_mlp
 from section3_cnn.optimizer import SGD
 from section3_cnn.speed import Workers, data_parallel
 from section3_cnn.speed.data_parallel import ROUND
@@ -45,14 +46,26 @@ def learned(model, learn, predict):
     return losses, {key: array.tobytes() for key, array in arrays.items()}, logits.tobytes()
 
 
-@pytest.mark.parametrize("arch", ["small", "deep"])
-def test_workers_give_the_bytes_of_one_process(arch):
-    expected = [learned(build(arch, p), training.learn, training.predict) for p in ("max", "avg")]
-    with Workers(build(arch), 3) as workers:  # they may change from network to network
-        found = [learned(build(arch, p), workers.learn, workers.predict) for p in ("max", "avg")]
+def mlp():
+    return build_mlp(rng=np.random.default_rng(1))
+
+
+@pytest.mark.parametrize(
+    "builders",
+    [
+        (build, partial(build, pool="avg"), mlp),  # an MLP has some of the small network's arrays
+        (partial(build, "deep"), partial(build, "deep", "avg")),
+    ],
+    ids=["small", "deep"],
+)
+def test_workers_give_the_bytes_of_one_process(builders):
+    expected = [learned(build(), training.learn, training.predict) for build in builders]
+    with Workers(builders[0](), 3) as workers:  # they may change from network to network
+        found = [learned(build(), workers.learn, workers.predict) for build in builders]
         assert len(multiprocessing.active_children()) == 2
     assert found == expected
-    assert learned(build(arch), workers.learn, workers.predict) == expected[0]  # they are gone
+    first = builders[0]()
+    assert learned(first, workers.learn, workers.predict) == expected[0]  # they are gone
 
 
 @pytest.mark.parametrize(

@@ -2,35 +2,60 @@ import numpy as np
 from scipy.stats import t
 
 from section3_cnn import pooling_comparison
-from section3_cnn.study.shifts import conclude, shift
+from section3_cnn.model import build_cnn
+from section3_cnn.study.shifts import NETWORKS, conclude, shift
 from shared_utils.runs.history import History
 from shared_utils.runs.outcomes import Outcome
 
 ACCURACIES = [[0.9, 0.8, 0.7, 0.6, 0.5], [0.92, 0.8, 0.7, 0.6, 0.5]]  # a list a seed
 
 
-def test_each_shift_is_judged_by_an_interval_that_holds_for_all_five():
+def test_each_step_and_shift_is_judged_by_an_interval_that_holds_for_all_fifteen():
     worse = [[value - 0.1 - 0.001 * seed for value in row] for seed, row in enumerate(ACCURACIES)]
-    lines = conclude({"max": ACCURACIES, "avg": worse})
-    half = 100 * t.ppf(1 - 0.025 / 5, 1) * np.std([0.1, 0.101], ddof=1) / np.sqrt(2)
+    lines = conclude({"max": ACCURACIES, "avg": worse, "strided": worse[::-1], "mlp": worse})
+    assert len(lines) == 15
+    half = 100 * t.ppf(1 - 0.025 / 15, 1) * np.std([0.1, 0.101], ddof=1) / np.sqrt(2)
     interval = f"+10.05 points, 95 % interval {10.05 - half:+.2f} to {10.05 + half:+.2f}"
-    assert lines[1] == (
-        f"accuracy on the test set shifted by 1 pixels, max minus average: {interval} "
-        "(5 comparisons together): a clear difference (over 2 seeds)"
+    assert lines[11] == (
+        f"test set shifted by 1 pixel, accuracy, max minus avg: {interval} "
+        "(15 comparisons together): a clear difference (over 2 seeds)"
     )
-    even = conclude({"max": ACCURACIES, "avg": ACCURACIES[::-1]})
-    assert "as it is" in even[0] and "no clear difference" in even[0]
-    assert "one seed has no spread" in conclude({"max": ACCURACIES[:1], "avg": worse[:1]})[0]
+    assert "as it is, accuracy, strided minus mlp: +0.00" in lines[0]
+    assert "no clear difference" in lines[0]
+    assert "shifted by 4 pixels, accuracy, avg minus strided" in lines[9]
+    one = {name: ACCURACIES[:1] for name in NETWORKS}
+    assert "one seed has no spread" in conclude(one)[0]
 
 
-def test_only_seeds_that_were_trained_with_both_pools_are_compared():
-    trained = [("max", 0), ("avg", 0), ("max", 1), ("avg", 2), ("max", 3), ("avg", 3)]
-    outcomes = [Outcome(pool, seed, None, History()) for pool, seed in trained]
-    pairs = pooling_comparison.in_pairs(outcomes)
-    assert {pool: [one.seed for one in of_pool] for pool, of_pool in pairs.items()} == {
-        "max": [0, 3],
-        "avg": [0, 3],
-    }
+def test_only_seeds_with_which_all_networks_were_trained_are_compared():
+    trained = [(name, seed) for seed in range(4) for name in NETWORKS]
+    trained.remove(("mlp", 1))
+    trained.remove(("max", 2))
+    outcomes = [Outcome(name, seed, None, History()) for name, seed in trained]
+    groups = pooling_comparison.with_equal_seeds(outcomes)
+    assert list(groups) == list(NETWORKS)
+    assert all([one.seed for one in group] == [0, 3] for group in groups.values())
+
+
+def test_the_networks_differ_in_what_stands_before_their_fully_connected_layers():
+    models = {name: build(rng=np.random.default_rng(0)) for name, build in NETWORKS.items()}
+    sizes = {name: sum(p.size for p in m.params.values()) for name, m in models.items()}
+    assert sizes == {"mlp": 101_770, "strided": 103_018, "avg": 103_018, "max": 103_018}
+    for name in ("strided", "avg"):  # the same weights at the start
+        for key, array in models["max"].params.items():
+            np.testing.assert_array_equal(models[name].params[key], array)
+    kinds = {name: [layer.kind for layer in model.layers] for name, model in models.items()}
+    assert kinds["strided"] == ["conv", "relu"] * 2 + kinds["mlp"]
+    assert kinds["avg"] == ["conv", "relu", "pool"] * 2 + kinds["mlp"]
+
+
+def test_a_stride_of_two_keeps_the_first_of_four_places():
+    rng = np.random.default_rng(0)
+    model = NETWORKS["strided"](rng=rng, dtype=np.float64)
+    dense = build_cnn("small", "avg", rng=np.random.default_rng(0), dtype=np.float64)
+    x = rng.random((3, 1, 28, 28))
+    all_places = dense.layers[1].forward(dense.layers[0].forward(x))
+    np.testing.assert_allclose(model.outputs(x)[1], all_places[:, :, ::2, ::2], rtol=1e-12)
 
 
 def test_the_times_of_a_step_are_compared():

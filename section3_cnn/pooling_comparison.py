@@ -2,7 +2,7 @@
 
 All four have the same fully connected layers, and see the same batches. Each is kept from the epoch
 with the best validation accuracy and is evaluated on the test set at the end, as it is and shifted
-by 1 to 4 pixels. Writes <runs-dir>/pooling_compare/: curves for each, accuracy against shift,
+by 1 to 4 pixels. Writes <runs-dir>/pooling_compare/: validation curves, accuracy against shift,
 metrics and computed verdicts.
 """
 
@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any d
 from section3_cnn.speed import Workers
 from section3_cnn.speed.data_parallel import add_threads_flag
 from section3_cnn.study.experiment import train_all
-from section3_cnn.study.plots import LABELS, draw_curves, draw_shifts
+from section3_cnn.study.plots import draw_shifts, draw_validation
 from section3_cnn.study.shifts import NETWORKS, SHIFTS, accuracy_by_shift, conclude
 from section3_cnn.training import Settings, steps_per_epoch
 from shared_utils.cli import add_shared_flags, open_run, parse_args, start
@@ -82,8 +82,7 @@ def main(argv: list[str] | None = None) -> dict:
         run.write_json("summary.json", summary)
         print("\n" + "\n".join([table(runs), "", *lines]))
 
-        for name, outcomes in groups.items():
-            draw_curves(run.path, outcomes, f"{LABELS[name]}, {data.title}", prefix=f"{name}_")
+        draw_validation(run.path / "curves_acc.png", groups, data.title)
         draw_shifts(run.path / "shift_robustness.png", runs, shifted, data.title)
         print(f"\nmetrics and figures: {run.path}")
         show_figures(args.no_show)

@@ -19,7 +19,7 @@ LABELS = {
 }
 
 
-def draw_curves(folder: Path, outcomes: list[Outcome], title: str, prefix: str = "") -> None:
+def draw_curves(folder: Path, outcomes: list[Outcome], title: str) -> None:
     """Write curves_loss.png and curves_acc.png: training and validation, a line a seed."""
     for quantity, label in _QUANTITIES.items():
         fig, ax = new_figure()
@@ -31,7 +31,20 @@ def draw_curves(folder: Path, outcomes: list[Outcome], title: str, prefix: str =
         ax.set(xlabel="epoch", ylabel=label, title=f"{title}, {_seeds(len(outcomes))}")
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.legend()
-        save_figure(fig, folder / f"{prefix}curves_{quantity}.png")
+        save_figure(fig, folder / f"curves_{quantity}.png")
+
+
+def draw_validation(path: Path, groups: dict[str, list[Outcome]], title: str) -> None:
+    """Draw the validation accuracy of several networks after every epoch, a line a seed."""
+    fig, ax = new_figure()
+    for number, (name, outcomes) in enumerate(groups.items()):
+        look = {"color": COLORS[number], "marker": MARKERS[number], "linestyle": STYLES[number]}
+        _draw_seeds(ax, outcomes, "val_acc", LABELS[name], look)
+    seeds = _seeds(len(next(iter(groups.values()))))
+    ax.set(xlabel="epoch", ylabel="validation accuracy (%)", title=f"{title}, {seeds}")
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.legend()
+    save_figure(fig, path)
 
 
 def draw_shifts(

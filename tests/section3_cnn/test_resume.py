@@ -24,7 +24,7 @@ def no_figures():
     with pytest.MonkeyPatch.context() as patch:
         for script, figure in (
             (train_mnist_numpy, "draw_curves"),
-            (pooling_comparison, "draw_curves"),
+            (pooling_comparison, "draw_validation"),
             (pooling_comparison, "draw_shifts"),
             (receptive_field, "draw_theoretical"),
             (receptive_field, "draw_effective"),

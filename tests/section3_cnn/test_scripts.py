@@ -126,9 +126,8 @@ def test_receptive_fields(tmp_path, capsys):
 
 def test_what_convolutions_and_pools_are_good_for(tmp_path):
     pooling_comparison.main(arguments(tmp_path, "--epochs", "1", "--seeds", "2"))
-    curves = [f"{name}_curves_{kind}.png" for name in NETWORKS for kind in ("loss", "acc")]
     folder = tmp_path / "pooling_compare"
-    summary = check_outputs(folder, [*curves, "shift_robustness.png", "metrics.csv"])
+    summary = check_outputs(folder, ["curves_acc.png", "shift_robustness.png", "metrics.csv"])
     assert list(summary["runs"]) == list(NETWORKS)
     assert summary["runs"]["mlp"]["parameters"] == 101_770
     for run in summary["runs"].values():

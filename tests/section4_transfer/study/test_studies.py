@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from section4_transfer.engine.recipe import Recipe
-from section4_transfer.study import plots_classes, plots_depth
+from section4_transfer.study import plots_classes, plots_depth, template
 from section4_transfer.study.augmentation import (
     augmentation_sets,
     conclude,
@@ -119,6 +119,21 @@ def test_when_every_network_diverges_one_line_says_so(capsys):
     with pytest.raises(UserError, match="every network diverged: try a smaller --lr"):
         study(diverge).run(no_show=True)
     assert "net, seed 0: epoch 1: the loss is no longer finite" in capsys.readouterr().out
+
+
+def test_the_first_seeds_weights_alone_are_saved(monkeypatch, tmp_path):
+    saved = []
+    monkeypatch.setattr(template, "save_weights", lambda path, state: saved.append(path))
+    for name in ("describe_weights", "describe_network"):
+        monkeypatch.setattr(template, name, lambda *args: {})
+    made = study(None)
+    made.folder = SimpleNamespace(path=tmp_path, write_json=lambda name, content: None)
+    for seed in (2, 1, 0):
+        made.save(f"net{seed}", outcome("net", seed, [0, 1], [0, 1]), None)
+    assert saved == [tmp_path / "net0.pt"]
+    made.folder = None  # in a process beside the main one
+    made.save("net0", outcome("net", 0, [0, 1], [0, 1]), None)
+    assert len(saved) == 1
 
 
 def test_the_time_of_a_long_study_is_told_once_and_in_proportion(capsys):

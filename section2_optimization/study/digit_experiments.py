@@ -25,7 +25,7 @@ WIDE = Setting(hidden=(200, 200), lr=0.03)
 SHALLOW = Setting(hidden=(100,), lr=0.03)
 
 NORMS = {"": "no normalisation", "batch": "batch norm", "layer": "layer norm"}
-WEIGHT_SCALES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+WEIGHT_SCALES = (0.03, 0.1, 0.3, 1, 3, 10, 30)
 SMALL_TO_LARGE = (2, 8, 32, 128)
 BATCH_SIZES = (4, 16, 64, 256)
 DROPOUTS = (0.1, 0.25, 0.5, 0.75)

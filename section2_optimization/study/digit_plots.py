@@ -57,7 +57,7 @@ def draw_overfitting(path: Path, found: Searches, title: str) -> None:
                 without = nothing.final(key).mean()
                 ax.axhline(without, color=look["color"], ls="--", lw=1.2)
         row[0].set_ylabel(METRICS[metric])
-    axes[1, 0].set_ylim(0, 1)
+    axes[1, 0].set_ylim(bottom=0)
     axes[0, 0].legend(loc="lower right")
     axes[0, 2].set_xscale("log")
     for ax, words in zip(axes[0], ("neither", "dropout", "weight decay"), strict=True):
@@ -86,7 +86,7 @@ def draw_learning_rates(path: Path, found: Searches, title: str) -> None:
     left.yaxis.minorticks_off()
     left.legend(fontsize=9, ncols=2, loc="upper left")
     _slopes(right, found)
-    _title(fig, found, title, "ring: the chosen rate")
+    _title(fig, found, title, "ring: the chosen rate; faint: of one seed")
     save_figure(fig, path)
 
 

@@ -1,9 +1,11 @@
+from types import SimpleNamespace
+
 import numpy as np
 from scipy.stats import t
 
 from section3_cnn import pooling_comparison
 from section3_cnn.model import build_cnn
-from section3_cnn.study.shifts import NETWORKS, conclude, shift
+from section3_cnn.study.shifts import NETWORKS, accuracy_by_shift, conclude, shift
 from shared_utils.runs.history import History
 from shared_utils.runs.outcomes import Outcome
 
@@ -61,6 +63,20 @@ def test_a_stride_of_two_keeps_the_first_of_four_places():
 def test_the_times_of_a_step_are_compared():
     runs = {"max": {"ms_per_step": 6.0}, "avg": {"ms_per_step": 4.0}}
     assert "1.50 times" in pooling_comparison.compare_speed(runs)
+
+
+def test_every_shift_is_the_mean_of_four_directions():
+    x = np.zeros((1, 1, 28, 28))
+    x[0, 0, 14, 14] = 1
+    known = {(15, 14), (16, 14), *((14, 14 - pixels) for pixels in range(5))}  # down 1, 2; left
+
+    def predict(model, images):
+        places = [np.unravel_index(image.argmax(), (28, 28)) for image in images]
+        return np.array([[1, 0] if place in known else [0, 1] for place in places])
+
+    outcome = Outcome("max", 0, None, History(), correct=np.array([True]))
+    data = SimpleNamespace(x_test=x, y_test=np.array([0]))
+    assert accuracy_by_shift(outcome, data, predict) == [1, 2 / 4, 2 / 4, 1 / 4, 1 / 4]
 
 
 def test_shifts_move_and_fill_with_black():

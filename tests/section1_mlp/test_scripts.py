@@ -103,7 +103,7 @@ def test_all_networks_see_the_same_batches(monkeypatch, tmp_path):
         return original(self, x, y)
 
     monkeypatch.setattr(MLP, "loss", loss)
-    train.main([*SMALL, "--runs-dir", str(tmp_path)])
+    train.main([*SMALL, "--threads", "1", "--runs-dir", str(tmp_path)])
     for batches in zip(*seen.values(), strict=True):
         np.testing.assert_array_equal(batches[0], batches[1])
         np.testing.assert_array_equal(batches[0], batches[2])
@@ -164,7 +164,8 @@ def test_a_network_that_diverges_is_stopped_and_the_others_continue(tmp_path, ca
     original = MLP.loss
 
     def loss(self, x, y):
-        return float("nan") if self.activation == "relu" else original(self, x, y)
+        value = original(self, x, y)
+        return float("nan") if self.activation == "relu" else value
 
     monkeypatch.setattr(MLP, "loss", loss)
     summary = train.main([*SMALL, "--runs-dir", str(tmp_path)])

@@ -62,7 +62,10 @@ def main(argv: list[str] | None = None) -> dict:
     with init_runtime(args.device, args.precision) as runtime:
         recipe.check(runtime.world)
         with runtime.main_first():
-            data = load_torch_data(args.dataset, args.data_dir, args.limit, args.resize, args.quick)
+            data = load_torch_data(
+                *(args.dataset, args.data_dir, args.limit, args.resize, args.quick),
+                skip_damaged=args.skip_damaged,
+            )
             fractions = {fraction: data.fraction(fraction) for fraction in args.fractions}
         about = data.describe() | {"runtime": runtime.describe()}
         with runtime.only_main(open_run(args, "augmentation", about, TORCH)) as folder:

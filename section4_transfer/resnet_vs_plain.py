@@ -65,7 +65,10 @@ def main(argv: list[str] | None = None) -> dict:
     with init_runtime(args.device, args.precision) as runtime:
         recipe.check(runtime.world)
         with runtime.main_first():
-            data = load_torch_data(args.dataset, args.data_dir, args.limit, args.size, args.quick)
+            data = load_torch_data(
+                *(args.dataset, args.data_dir, args.limit, args.size, args.quick),
+                skip_damaged=args.skip_damaged,
+            )
         about = data.describe() | {"runtime": runtime.describe()}
         with runtime.only_main(open_run(args, "resnet_vs_plain", about, TORCH)) as folder:
             study = DepthStudy(data, runtime, recipe, seeds, folder, depths=args.depth)

@@ -75,7 +75,10 @@ def main(argv: list[str] | None = None) -> dict:
         recipe.check(runtime.world)
         with runtime.main_first():
             weights, notice = load_pretrained(args.weights)
-            data = load_torch_data(args.dataset, args.data_dir, args.limit, args.resize, args.quick)
+            data = load_torch_data(
+                *(args.dataset, args.data_dir, args.limit, args.resize, args.quick),
+                skip_damaged=args.skip_damaged,
+            )
             fractions = {fraction: data.fraction(fraction) for fraction in args.fractions}
         if notice and runtime.is_main:
             print(f"\n*** {notice} ***\n")

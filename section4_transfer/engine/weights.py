@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from shared_utils.datasets.download import DownloadError, check_answer
+from shared_utils.datasets.download import DownloadError, check_answer, patience
 from shared_utils.errors import UserError
 from shared_utils.files import write_atomically
 
@@ -40,9 +40,10 @@ def imagenet_state() -> dict[str, Tensor]:
     if not (Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name).is_file():
         check_answer(url)
     try:
-        return torch.hub.load_state_dict_from_url(
-            url, map_location="cpu", check_hash=True, weights_only=True
-        )
+        with patience():
+            return torch.hub.load_state_dict_from_url(
+                url, map_location="cpu", check_hash=True, weights_only=True
+            )
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise DownloadError(str(error).splitlines()[0]) from error
 

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -175,3 +176,13 @@ def test_help_does_not_wait_for_heavy_packages(script):
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert not heavy & set(done.stdout.split())
+
+
+def test_every_file_that_the_front_page_names_is_there():
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:[\w.]+/)+[\w.]+\.(?:py|txt|json)|test_\w+\.py)", page)
+    places = (ROOT, ROOT / "tests")
+    missing = [path for path in named if not any((place / path).exists() for place in places)]
+    assert named and not missing
+    links = re.findall(r"\]\(([^)#:]+)[)#]", page) + re.findall(r'(?:src|href)="([^":]+)"', page)
+    assert not [link for link in links if not (ROOT / link).exists()]

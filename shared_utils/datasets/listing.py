@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+from unicodedata import normalize
 
 import numpy as np
 
@@ -22,11 +23,11 @@ from shared_utils.datasets.names import enumeration, printable
 from shared_utils.errors import UserError
 
 LAYOUT = "expected <folder>/<class>/<image>, or train and test folders with classes in each"
-# Names that people give to the parts of a data set, in any case.
+# Names that people give to the parts of a data set, in any case, also as "Training_Set".
 PART_NAMES = {
-    "train": ("train", "training", "trainset", "train_set"),
-    "val": ("val", "valid", "validation", "dev"),
-    "test": ("test", "testing", "testset", "test_set"),
+    "train": ("train", "training", "trainset", "trainingset"),
+    "val": ("val", "valid", "validation", "dev", "valset", "validset", "validationset", "devset"),
+    "test": ("test", "testing", "testset", "testingset"),
 }
 # What systems leave in folders; whatever begins with a dot is hidden, and skipped as well.
 _LEFTOVERS = {
@@ -72,7 +73,7 @@ def list_images(tree: Path) -> Listing:
     left_out = Counter()
     parts, classes = {}, None
     for part, root in _part_roots(tree, left_out).items():
-        found = _classes(root, tree, left_out)
+        found = _classes(root, tree, left_out, least=2 if classes is None else 0)
         if classes is not None and found.keys() != classes.keys():
             _refuse_classes(tree, root.name, classes.keys(), found.keys())
         classes = classes or found
@@ -83,9 +84,9 @@ def list_images(tree: Path) -> Listing:
 
 
 def _check_folder(tree: Path) -> None:
-    if tree.is_dir():
+    if os.path.isdir(tree):
         return
-    if tree.is_file() and tree.suffix.lower() in _ARCHIVES:
+    if os.path.isfile(tree) and tree.suffix.lower() in _ARCHIVES:
         raise UserError(f"{tree} is an archive: unpack it, and name the folder with --data-dir")
     raise UserError(f"{tree} is not a folder: name that of your images with --data-dir")
 
@@ -95,7 +96,7 @@ def _part_roots(tree: Path, left_out: Counter) -> dict[str, Path]:
     folders = [entry.name for entry in _visible(tree, Counter()) if _is_folder(entry)]
     roots = {}
     for part, names in PART_NAMES.items():
-        mine = sorted(name for name in folders if name.lower() in names)
+        mine = sorted(name for name in folders if _plain(name) in names)
         if len(mine) > 1:
             raise UserError(f"{tree} has {' and '.join(mine)}, two names of one part: join them")
         if mine:
@@ -107,16 +108,14 @@ def _part_roots(tree: Path, left_out: Counter) -> dict[str, Path]:
         _refuse_hidden_parts(tree, folders)
         return {"train": tree}
     if len(roots) == 1 and others:
-        part = next(iter(roots.values())).name
-        raise UserError(
-            f"{tree} holds {part} beside {enumeration(others)}: if {part} is a part of the data,"
-            " put the others elsewhere; if it is a class, move the images in its folders up"
-        )
+        _refuse_unclear_part(tree, next(iter(roots.values())), others)
     if "train" not in roots:
         raise UserError(f"{tree} has {' and '.join(roots)}, but nothing to learn from: add train")
     for root in roots.values():
         if not _subfolders(root):
-            raise UserError(f"{root} holds no class folders: {LAYOUT}")
+            raise UserError(
+                f"{root} holds no class folders: add them, or put it elsewhere; {LAYOUT}"
+            )
     _count(left_out, "folders beside the parts", len(others))
     loose = sum(not _is_folder(entry) for entry in _visible(tree, left_out))
     _count(left_out, "files beside the parts", loose)
@@ -128,14 +127,43 @@ def _refuse_hidden_parts(tree: Path, folders: list[str]) -> None:
     inside = [_subfolders(tree / name) for name in folders]
     shared = set.intersection(*inside) if len(inside) > 1 else set()
     if len(shared) > 1:
+        names = {name for names in PART_NAMES.values() for name in names}
+        if all(_plain(name) in names for name in shared):
+            raise UserError(
+                f"{tree}: every class holds its own {' and '.join(sorted(shared))}: put the parts"
+                " outside, as in train/<class>/<image>"
+            )
         raise UserError(
             f"{tree}: every folder in it holds the same folders ({enumeration(sorted(shared))}), so"
             " they look like parts, not classes: call them train, val and test"
         )
 
 
-def _classes(root: Path, tree: Path, left_out: Counter) -> dict[str, list[ImageFile]]:
-    """Return the images of each class folder in `root`, which may be a link to a folder."""
+def _plain(name: str) -> str:
+    """Return a folder's name as PART_NAMES has it."""
+    return name.lower().translate(dict.fromkeys(map(ord, " _-")))
+
+
+def _refuse_unclear_part(tree: Path, root: Path, others: list[str]) -> None:
+    """Raise UserError: one folder is called like a part, `others` are not."""
+    part, classes = root.name, _subfolders(root)
+    alike = [name for name in others if len(classes & _subfolders(tree / name)) > 1]
+    if alike:
+        raise UserError(
+            f"{tree}: {enumeration(alike)} and {part} hold the same folders, so they look like"
+            " parts: call each train, val or test, or put it elsewhere"
+        )
+    raise UserError(
+        f"{tree} holds {part} beside {enumeration(others)}: if {part} is a part of the data,"
+        " put the others elsewhere; if it is a class, move the images in its folders up"
+    )
+
+
+def _classes(root: Path, tree: Path, left_out: Counter, least: int) -> dict[str, list[ImageFile]]:
+    """Return the images of each class folder in `root`, which may be a link to a folder.
+
+    Raises UserError for fewer than `least` classes, and for names that look the same.
+    """
     found = {}
     for entry in _visible(root, left_out):
         if not _is_folder(entry):
@@ -144,19 +172,32 @@ def _classes(root: Path, tree: Path, left_out: Counter) -> dict[str, list[ImageF
             _count(left_out, "links that lead back to their own folder")
         else:
             found[entry.name] = entry.path
-    if len(found) < 2:
+    if len(found) < least:
         raise UserError(f"{root} holds fewer than two class folders: {LAYOUT}{_hint(root, found)}")
-    lower = Counter(name.lower() for name in found)
-    twins = sorted(name for name in found if lower[name.lower()] > 1)
+    looks = Counter(map(_look, found))
+    twins = sorted(repr(name) for name in found if looks[_look(name)] > 1)
     if twins:
-        raise UserError(f"{root}: the classes {enumeration(twins)} differ in case only: join them")
-    return {name: _images(Path(path), root / name, tree, left_out) for name, path in found.items()}
+        raise UserError(f"{root}: the classes {enumeration(twins)} look the same: join them")
+    # Systems write the same é as one character or as two: a class has one name in every part.
+    return {
+        normalize("NFC", name): _images(Path(path), root / name, tree, left_out)
+        for name, path in found.items()
+    }
+
+
+def _look(name: str) -> str:
+    """Return what is equal for names that differ in case, spaces or the way é is written only."""
+    return normalize("NFC", name).lower().strip()
 
 
 def _hint(root: Path, found: dict[str, str]) -> str:
-    """Return where the classes may be instead: archives often hold one folder that holds all."""
+    """Return where the classes may be instead: one folder deeper, or in archives."""
     deeper = [name for name, path in found.items() if len(_subfolders(Path(path))) > 1]
-    return f"; did you mean {root / deeper[0]}?" if deeper else ""
+    if deeper:
+        return f"; did you mean {root / deeper[0]}?"
+    names = sorted(entry.name for entry in _visible(root, Counter()))
+    packed = [name for name in names if os.path.splitext(name)[1].lower() in _ARCHIVES]
+    return f"; unpack {enumeration(packed)} first" if packed else ""
 
 
 def _images(folder: Path, name: Path, tree: Path, left_out: Counter) -> list[ImageFile]:
@@ -193,7 +234,14 @@ def _size_and_time(entry: os.DirEntry) -> tuple[int, int]:
 
 def _visible(folder: Path, left_out: Counter) -> Iterator[os.DirEntry]:
     """Yield what a folder holds, hidden names and systems' leftovers excepted and counted."""
-    with os.scandir(folder) as entries:
+    try:
+        entries = os.scandir(folder)
+    except OSError as error:
+        raise UserError(
+            f"{folder} cannot be read ({error.strerror}): change its permissions, or name another"
+            " folder with --data-dir"
+        ) from error
+    with entries:
         for entry in entries:
             if entry.name.startswith(".") or entry.name.lower() in _LEFTOVERS:
                 _count(left_out, "hidden files and systems' leftovers", entry.name != ".decoded")
@@ -214,8 +262,15 @@ def _subfolders(folder: Path) -> set[str]:
 
 def _refuse_classes(tree: Path, part: str, expected: set[str], found: set[str]) -> None:
     odd = {"missing": sorted(expected - found), "unknown": sorted(found - expected)}
-    text = "; ".join(f"{word}: {enumeration(names)}" for word, names in odd.items() if names)
-    raise UserError(f"{tree / part} does not have the classes of the training images ({text})")
+    text = "; ".join(
+        f"{word}: {enumeration([repr(name) for name in names])}"
+        for word, names in odd.items()
+        if names
+    )
+    raise UserError(
+        f"{tree / part} does not have the classes of the training images ({text}): every part"
+        " needs the same class folders"
+    )
 
 
 def kinds(counts: Mapping[str, int]) -> str:

@@ -1,7 +1,9 @@
 """What a folder holds, read from names alone: parts, classes, and what is left out."""
 
+import errno
 import os
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +11,8 @@ import pytest
 from shared_utils.datasets.listing import list_images
 from shared_utils.errors import UserError
 from tests.shared_utils.datasets.helpers import tree
+
+ACCENT, ACCENTED = "\N{COMBINING ACUTE ACCENT}", "\N{LATIN SMALL LETTER E WITH ACUTE}"
 
 
 def files(folder, *names):
@@ -32,6 +36,8 @@ def paths(listing, part="train"):
         (("train", "Validation", "test"), ["test", "train", "val"]),
         (("train", "dev"), ["train", "val"]),
         (("train",), ["train"]),
+        (("training_set", "test_set"), ["test", "train"]),
+        (("Training Set", "Val-Set"), ["train", "val"]),
     ],
 )
 def test_usual_names_of_parts_are_recognised_in_any_case(tmp_path, names, parts):
@@ -63,11 +69,16 @@ def test_a_class_may_be_called_train(tmp_path):
             "val and test, but nothing",
         ),
         (["train/cat.1.jpg", "test/dog.2.jpg"], "train holds no class folders"),
+        (["train/a/1.png", "train/b/1.png", "test/a/1.png"], "test does not .*missing: 'b'"),
+        (["train/a/1.png", "train/b/1.png", "test/1.png"], "test holds no class folders: add them"),
         (["train/a/1.png", "train/b/1.png", "more/a/1.png"], "holds train beside more"),
+        (["train/a/1.png", "train/b/1.png", "eval/a/1.png", "eval/b/1.png"], "eval and train hold"),
+        (["a/train/1.png", "a/test/1.png", "b/train/1.png", "b/test/1.png"], "parts outside"),
         (["train/a/1.png", "training/a/1.png"], "train and training, two names of one part"),
         (["fold1/a/1.png", "fold1/b/1.png", "fold2/a/1.png", "fold2/b/1.png"], "not classes"),
         (["f1/a/1.png", "f1/b/1.png", "f1/c/1.png", "f2/a/1.png", "f2/b/1.png"], r"\(a, b\)"),
-        (["train/a/1.png", "train/b/1.png", "test/a/1.png", "test/c/1.png"], "missing: b; unknown"),
+        (["train/a/1.png", "train/b/1.png", "test/a/1.png", "test/c/1.png"], "missing: 'b'; unk"),
+        (["train/a/1.png", "train/b/1.png", "test/a/1.png", "test/b /1.png"], "unknown: 'b '"),
         (
             ["train/a/1.png", "train/b/1.png", "test/a/1.png", "test/b/1.txt"],
             r"no image, but \.txt files \(1\)",
@@ -75,6 +86,7 @@ def test_a_class_may_be_called_train(tmp_path):
         (["pets/cat/1.png", "pets/dog/1.png"], "did you mean .*pets"),
         (["a/1.heic", "b/1.png"], r"a holds no image, but \.heic files \(1\): add some"),
         (["1.png"], "fewer than two class folders"),
+        (["train.zip", "b.tar.gz"], "unpack b.tar.gz, train.zip first"),
     ],
 )
 def test_what_is_no_clear_set_of_classes_is_refused_in_words(tmp_path, given, words):
@@ -84,11 +96,37 @@ def test_what_is_no_clear_set_of_classes_is_refused_in_words(tmp_path, given, wo
     assert str(tmp_path) in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_classes_that_differ_in_case_only_are_refused(tmp_path):
-    files(tmp_path, "Cat/1.png", "cat/2.png")
+@pytest.mark.parametrize(
+    "twins", [("Cat", "cat"), ("cat", "cat "), (f"caf{ACCENTED}", f"cafe{ACCENT}")]
+)
+def test_classes_that_look_the_same_are_refused(tmp_path, twins):
+    files(tmp_path, *(f"{name}/1.png" for name in twins))
     if len(list(tmp_path.iterdir())) == 1:
         pytest.skip("this file system does not distinguish them")
-    with pytest.raises(UserError, match="Cat, cat differ in case only"):
+    with pytest.raises(UserError, match=f"{', '.join(sorted(map(repr, twins)))} look the same"):
+        list_images(tmp_path)
+
+
+def test_a_class_is_one_whichever_way_a_system_writes_its_accent(tmp_path):
+    composed, decomposed = f"caf{ACCENTED}", f"cafe{ACCENT}"
+    files(tmp_path, f"train/{composed}/1.png", "train/tea/1.png")
+    files(tmp_path, f"test/{decomposed}/1.png", "test/tea/1.png")
+    listing = list_images(tmp_path)
+    assert listing.classes == (composed, "tea")
+    assert (tmp_path / paths(listing, "test")[0]).exists()
+
+
+def test_a_folder_that_must_not_be_read_is_named(tmp_path, monkeypatch):
+    files(tmp_path, "a/1.png", "b/2.png")
+    scandir = os.scandir
+
+    def deny(folder):
+        if Path(folder).name == "b":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", deny)
+    with pytest.raises(UserError, match=r"b cannot be read .*change its permissions"):
         list_images(tmp_path)
 
 

@@ -115,7 +115,9 @@ class MLP:
     def backward(self) -> None:
         """Overwrite `grads` with the gradients of the last `loss`.
 
-        Raises RuntimeError when there was no loss to differentiate.
+        It starts from what `loss` has left: self._A[0], ..., self._A[L - 1], the input (N, in) of
+        each layer, and self._dZ = dLoss/dZ_L (N, out). Raises RuntimeError when there was no loss
+        to differentiate.
         """
         if self._dZ is None:
             raise RuntimeError("backward needs a loss: call loss(x, y) first")

@@ -43,7 +43,10 @@ class Linear(Layer):
         return x @ W + b
 
     def backward(self, grad_out: np.ndarray) -> np.ndarray:
-        """dW = x^T dy, db = the sum of dy over the batch; returns dx = dy W^T."""
+        """Overwrite `grads` by the sums of the module; return dLoss/dx (N, in_features).
+
+        grad_out is dLoss/dy (N, out_features). Raises RuntimeError without a forward pass.
+        """
         x = self._cached()
         np.matmul(x.T, grad_out, out=self.grads["W"])
         np.sum(grad_out, axis=0, out=self.grads["b"])

@@ -40,7 +40,11 @@ def convolve(
 
 
 def im2col(x: np.ndarray, kernel: Pair, stride: Pair, padding: Pair) -> np.ndarray:
-    """Return the windows of images (N, C, H, W) as columns (C kh kw, N height width)."""
+    """Return the windows of images x (N, C, H, W) as columns (C kh kw, N height width).
+
+    The rows are in the order c, i, j, the columns in the order n, r, q, the last fastest; the dtype
+    is that of x.
+    """
     (kh, kw), (sh, sw), (ph, pw) = kernel, stride, padding
     height, width = places(x.shape, kernel, stride, padding)
     padded = np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)))
@@ -54,7 +58,11 @@ def im2col(x: np.ndarray, kernel: Pair, stride: Pair, padding: Pair) -> np.ndarr
 def col2im(
     dcols: np.ndarray, shape: tuple[int, ...], kernel: Pair, stride: Pair, padding: Pair
 ) -> np.ndarray:
-    """Return dLoss/dx in the `shape` of x from dLoss/dcols: every entry goes back, and is added."""
+    """Return dLoss/dx from dLoss/dcols: every entry goes back to its pixel, and is added there.
+
+    dcols is (C kh kw, N height width), as `im2col` returns it; dx has the `shape` of x, (N, C, H,
+    W): the padding is cut off.
+    """
     (n, c, h, w), (kh, kw), (sh, sw), (ph, pw) = shape, kernel, stride, padding
     height, width = places(shape, kernel, stride, padding)
     dcols = dcols.reshape(c, kh, kw, n, height, width)

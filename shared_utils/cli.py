@@ -42,6 +42,7 @@ _MENDABLE = {
     errno.EPERM: "choose a folder that you may write, or change its permissions",
     errno.EROFS: "choose a folder on a disc that can be written",
     errno.EEXIST: "a file stands where a folder is needed: choose another folder",
+    errno.EISDIR: "a folder stands where a file is needed: remove it",
     errno.ENOTDIR: "choose a path that leads through folders only",
     errno.ENAMETOOLONG: "choose a shorter path",
 }
@@ -196,7 +197,7 @@ def open_run(
         print(f"\n*** {printable(data['notice'])} ***\n")
     for line in [*data.get("found", []), choose_backend()]:
         if line:
-            print(line)
+            print(printable(line))
     with RunFolder(args.runs_dir / name, vars(args), data, states) as run:
         if run.opening:
             print(run.opening)
@@ -225,7 +226,8 @@ def start(main: Callable[[], object]) -> None:
     except OSError as error:
         if error.errno not in _MENDABLE:
             raise
-        where = f": {error.filename}" if error.filename else ""
+        named = error.filename2 or error.filename  # of two, what was to be replaced
+        where = f": {named}" if named else ""
         _exit(2, f"error: {error.strerror}{where}: {_MENDABLE[error.errno]}")
     except MemoryError as error:
         _exit(2, f"error: out of memory: choose smaller sizes or fewer samples ({error})")

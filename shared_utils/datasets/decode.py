@@ -100,7 +100,8 @@ def _on_white(image):
     """Return an image in RGB, its transparent parts white."""
     from PIL import Image
 
-    widened = image.mode == "I" and image.format == "PNG"  # 16 bits, by Pillow before version 11
+    # 16 bits that Pillow holds as 32: of PGM always, of PNG before version 11.
+    widened = image.mode == "I" and image.format in ("PNG", "PPM")
     if image.mode.startswith("I;16") or widened:  # `convert` would clip all above 255 to white
         image.load()
         return Image.fromarray((np.asarray(image) // 256).astype(np.uint8)).convert("RGB")

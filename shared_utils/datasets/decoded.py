@@ -67,7 +67,8 @@ class DecodedImages:
 
     def still_damaged(self, files: Iterable[ImageFile]) -> Damaged:
         """Return those of `files` that could not be read the last time and cannot be read now."""
-        suspects = set(self._read_json("damaged.json", []))
+        noted = self._read_json("damaged.json", [])
+        suspects = {name for name in noted if isinstance(name, str)}
         with without_warnings():
             found = {file: self._decode(file) for file in files if file.path in suspects}
         if suspects:
@@ -95,11 +96,13 @@ class DecodedImages:
         self._remove_superseded(path, set(files), set(all_files))
         return _mapped(path, shape), {}
 
-    def remember(self, files: list[ImageFile], compute: Callable[[], dict]) -> dict:
-        """Return what `compute` returned when it was first called for these `files`."""
+    def remember(
+        self, files: list[ImageFile], names: set[str], compute: Callable[[], dict[str, str]]
+    ) -> dict[str, str]:
+        """Return the texts, by `names`, that `compute` returned when first called for `files`."""
         name = self._path(files).with_suffix(".sums").name
         known = self._read_json(name, {})
-        if not known:
+        if known.keys() != names or not all(isinstance(text, str) for text in known.values()):
             known = compute()
             write_atomically(self._folder / name, json.dumps(known).encode())
         return known
@@ -212,8 +215,8 @@ class DecodedImages:
             content = self._read_json(names.name, {})
             if content["version"] != VERSION:
                 return []
-            return [file and ImageFile(*file) for file in content["files"]]
-        except (KeyError, TypeError):
+            return [file and _image_file(*file) for file in content["files"]]
+        except (KeyError, TypeError, ValueError):
             return []
 
     def _note_damaged(self, damaged: Damaged) -> None:
@@ -230,9 +233,14 @@ class DecodedImages:
         return content if isinstance(content, type(default)) else default
 
 
+def _image_file(path: str, size: int, changed: int) -> ImageFile:
+    return ImageFile(str(path), int(size), int(changed))
+
+
 def _writable_folder(folder: Path) -> tuple[Path, bool]:
     try:
         folder.mkdir(exist_ok=True)
+        open(folder / "lock", "ab").close()  # the first who decoded here may be its only owner
         with tempfile.TemporaryFile(dir=folder):
             return folder, True
     except OSError:

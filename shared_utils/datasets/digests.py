@@ -36,7 +36,7 @@ def pixel_digest(
     total = 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # hashing releases the interpreter's lock
         for part, images, labels in parts:
-            heads = [f"{part}/{name}\n".encode() for name in classes]
+            heads = [f"{part}/{name}\n".encode(errors="surrogateescape") for name in classes]
             start = 0
             for block in _blocks(images):
                 y = labels[start : start + len(block)]

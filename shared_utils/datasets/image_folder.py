@@ -17,6 +17,8 @@ from shared_utils.datasets.names import printable
 from shared_utils.datasets.splits import Limit, check_class_sizes, hold_out
 from shared_utils.errors import UserError
 
+_MAX_SIZE = 4096  # side of a square, in pixels: three times that squared is an image's bytes
+
 
 @dataclass(frozen=True)
 class ImageFolder:
@@ -40,9 +42,13 @@ def read_image_folder(
 
     Parts that the folder has itself are used as they are. What it has not is split off its training
     images, stratified by class: a fifth to test, and of the rest a tenth to validate. Raises
-    UserError for a folder that cannot be used, and, naming all of them, for damaged images, unless
-    `skip_damaged` leaves them out.
+    UserError for a folder that cannot be used, for squares of more than 4,096 pixels, and, naming
+    all of them, for damaged images, unless `skip_damaged` leaves them out.
     """
+    if size > _MAX_SIZE:
+        raise UserError(
+            f"images of {size:,} pixels a side are too large: choose {_MAX_SIZE:,} at most"
+        )
     listing = list_images(Path(tree))
     if limit:
         limit.check(len(listing.classes))
@@ -62,7 +68,9 @@ def read_image_folder(
         if damaged and not skip_damaged:
             raise _damaged_error(listing.tree, damaged)
         arrays = _cut(images, parts)
-        digests = store.remember(wanted, lambda: _digests(arrays, listing.classes))
+        digests = store.remember(
+            wanted, {"sha256", "pixels"}, lambda: _digests(arrays, listing.classes)
+        )
     lines = _lines(listing, len(damaged), store.kept)
     names = tuple(f"{printable(file.path)}: {why}" for file, why in sorted(damaged.items()))
     return ImageFolder(tuple(map(printable, listing.classes)), arrays, digests, lines, names)

@@ -50,6 +50,12 @@ def test_what_was_found_is_printed_before_the_run_is_opened(tmp_path, capsys):
     assert lines == ["", r"*** something \x1b[31melse ***", "", *data["found"], ""]
 
 
+def test_a_backends_name_cannot_command_a_terminal(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("shared_utils.plotting.choose_backend", lambda: "MPLBACKEND=\x1b[2J")
+    with cli.open_run(argparse.Namespace(runs_dir=tmp_path), "x", {}):
+        assert capsys.readouterr().out == "MPLBACKEND=\\x1b[2J\n"
+
+
 def test_errors_and_names_reach_a_console_that_knows_ascii_only():
     script = (
         "from shared_utils.cli import start\n"

@@ -76,6 +76,7 @@ def test_bad_flags_end_in_one_line_and_status_2(bad, capsys):
         (UserError("no such thing: do this"), 2, "no such thing: do this"),
         (OSError(28, "No space left on device", "/x"), 2, "/x: free some space"),
         (PermissionError(13, "Permission denied", "/x"), 2, "/x: choose a folder"),
+        (IsADirectoryError(21, "Is a directory", "/x", None, "/y"), 2, "/y: a folder stands"),
         (MemoryError("5 PiB"), 2, "out of memory: choose smaller sizes"),
         (KeyboardInterrupt(), 130, "interrupted"),
     ],

@@ -96,6 +96,8 @@ def test_16_bit_greys_are_scaled_and_32_bit_ones_refused(tmp_path):
     for name in ("gray.png", "gray.tif"):
         Image.fromarray(gray).save(tmp_path / name)
         np.testing.assert_array_equal(decode(tmp_path / name, 8), np.stack([gray // 256] * 3))
+    (tmp_path / "x.pgm").write_bytes(b"P5 8 8 65535\n" + gray.astype(">u2").tobytes())
+    np.testing.assert_array_equal(decode(tmp_path / "x.pgm", 8), np.stack([gray // 256] * 3))
     for mode, dtype in (("F", np.float32), ("I", np.int32)):
         Image.fromarray(gray.astype(dtype)).save(tmp_path / f"{mode}.tif")
         with pytest.raises(DamagedImageError, match=rf"pixels of 32 bits \(mode {mode}\)"):

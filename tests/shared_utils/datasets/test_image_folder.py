@@ -1,6 +1,7 @@
 """Folders of images: split by their listing, decoded once, continued, and mapped."""
 
 import json
+import os
 import shutil
 import sys
 
@@ -144,6 +145,37 @@ def test_a_damaged_or_older_file_of_arrays_is_made_again(tmp_path, decodings, mo
     assert len(list((tmp_path / ".decoded").glob("*.npy"))) == 1
 
 
+@pytest.mark.parametrize(
+    ("suffix", "content"),
+    [
+        (".sums", {"x": "y"}),
+        (".sums", {"sha256": 1, "pixels": [2]}),
+        ("damaged.json", [{"a": 1}, [2], 3]),
+        ("px-*.json", {"version": decoded.VERSION, "files": [[["x"], 1, 2]]}),
+        ("px-*.json", {"version": decoded.VERSION, "files": [["x", "y", []]]}),
+    ],
+)
+def test_notes_that_hold_anything_else_are_made_again(tmp_path, suffix, content):
+    shades(tmp_path)
+    picture(tmp_path / "cat" / "x.png", color=99)
+    read_image_folder(tmp_path, 4)
+    (tmp_path / "cat" / "x.png").unlink()
+    digests = read_image_folder(tmp_path, 4).digests
+    (tmp_path / ".decoded" / "damaged.json").touch()
+    for path in (tmp_path / ".decoded").glob(f"*{suffix}"):
+        path.write_text(json.dumps(content))
+    again = read_image_folder(tmp_path, 4)
+    assert again.digests == digests and sum(map(sum, counts(again).values())) == 20
+    picture(tmp_path / "cat" / "y.png", color=99)  # another listing, which looks for known rows
+    assert sum(map(sum, counts(read_image_folder(tmp_path, 4)).values())) == 21
+
+
+def test_a_size_that_no_memory_holds_is_refused(tmp_path):
+    shades(tmp_path)
+    with pytest.raises(UserError, match=r"2,000,000 pixels a side .* choose 4,096 at most"):
+        read_image_folder(tmp_path, 2_000_000)
+
+
 def test_the_limit_is_applied_before_decoding(tmp_path, decodings):
     shades(tmp_path, count=30)
     found = read_image_folder(tmp_path, 4, Limit(4))
@@ -261,6 +293,17 @@ def test_a_folder_that_cannot_be_written_is_used_all_the_same(tmp_path):
     assert "cannot be written" in found.left_out[-1]
 
 
+def test_the_lock_of_another_person_is_as_good_as_a_missing_permission(tmp_path, decodings):
+    shades(tmp_path)
+    first = read_image_folder(tmp_path, 4).digests
+    decodings.clear()
+    (tmp_path / ".decoded" / "lock").unlink()
+    (tmp_path / ".decoded" / "lock").mkdir()  # it cannot be opened either
+    found = read_image_folder(tmp_path, 4)
+    assert "cannot be written" in found.left_out[-1]
+    assert found.digests == first and decodings == []
+
+
 def test_arrays_that_another_person_left_in_a_read_only_folder_are_used(tmp_path, decodings):
     shades(tmp_path)
     first = read_image_folder(tmp_path, 4).digests
@@ -292,6 +335,14 @@ def test_two_trees_with_the_same_images_have_one_pixel_digest(tmp_path):
             Image.new("RGB", (4, 4), (i, i, i)).save(parts / "test" / animal / "0.png")
     one, two = (read_image_folder(tmp_path / f"{name}-parts", 4).digests for name in ("one", "two"))
     assert one["sha256"] != two["sha256"] and one["pixels"] == two["pixels"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="has no such names")
+def test_a_class_may_be_called_by_bytes_that_are_no_text(tmp_path):
+    shades(tmp_path)
+    (tmp_path / "cat").rename(os.fsdecode(os.fsencode(tmp_path) + b"/c\xff\xfet"))
+    for _ in range(2):
+        assert read_image_folder(tmp_path, 4).classes == (r"c\udcff\udcfet", "dog")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no such names")

@@ -2,21 +2,29 @@
 
     python -m shared_utils.exercises list
     python -m shared_utils.exercises start 1.1 2.2 --to ../my-exercises
-    cd ../my-exercises, write the functions, then
+    cd ../my-exercises, and write the functions that it names
     python -m shared_utils.exercises check             (default: all that were started here)
 
-check exits with status 1 when something is not right.
+Each command is for the top folder, the one that holds shared_utils. Within ../my-exercises, more
+exercises are added with --to . (a dot). check exits with status 1 when something is not right.
 """
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # start from any directory
+
+from shared_utils.exercises.strays import stray_words
+
+if __name__ == "__main__" and (hidden := stray_words(sys.path[0])):  # it breaks the next imports
+    print(f"error: {hidden}", file=sys.stderr)
+    sys.exit(2)
 
 import argparse
 import csv
 import io
 import re
-import sys
 from collections.abc import Sequence
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # start from any directory
 
 from shared_utils.cli import folder_path, positive_float, start
 from shared_utils.datasets.names import printable
@@ -26,11 +34,13 @@ from shared_utils.exercises.grading import SECONDS, Verdict, grade
 from shared_utils.exercises.table import Exercise, choose, exercises
 from shared_utils.files import write_atomically
 
+PROGRAM = "python -m shared_utils.exercises"
+
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the commands and their flags."""
     parser = argparse.ArgumentParser(
-        prog="python -m shared_utils.exercises",
+        prog=PROGRAM,
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -39,12 +49,11 @@ def build_parser() -> argparse.ArgumentParser:
     def command(name: str, words: str) -> argparse.ArgumentParser:
         return commands.add_parser(name, help=words, description=words)
 
-    listing = command("list", "list the exercises, and which are done in a hand-out")
+    listing = command("list", "list the exercises, those of a hand-out first, with their verdicts")
     listing.add_argument(
         "folder",
         type=folder_path,
         nargs="?",
-        default=Path(),
         help="the hand-out (default: the current folder, if it is one)",
     )
     making = command("start", "make a hand-out, or add exercises to one")
@@ -58,7 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     checking.add_argument(
         "--seconds",
-        type=positive_float,
+        type=_seconds,
         default=SECONDS,
         help="time limit of each exercise (default: %(default)s)",
     )
@@ -74,6 +83,13 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _seconds(text: str) -> float:
+    try:
+        return positive_float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds") from error
+
+
 def main(argv: list[str] | None = None) -> dict[str, Verdict] | None:
     """Run one command; return the last folder's verdicts by number when it was `check`."""
     args = build_parser().parse_args(argv)
@@ -81,7 +97,8 @@ def main(argv: list[str] | None = None) -> dict[str, Verdict] | None:
         print_list(args.folder)
     elif args.command == "start":
         print("\n".join(handout.start(choose(args.numbers), args.to)))
-        print(f"\nnext: cd {args.to}, write them, then python -m shared_utils.exercises check")
+        go = "" if args.to.resolve() == Path.cwd() else f"cd {args.to}, "
+        print(f"\nnext: {go}write them, then {PROGRAM} check")
     elif args.command == "check":
         return check(args.what, args.seconds, args.csv)
     else:
@@ -89,25 +106,37 @@ def main(argv: list[str] | None = None) -> dict[str, Verdict] | None:
         print("\n".join(say(row) for row in choose(args.numbers)))
 
 
-def print_list(folder: Path) -> None:
-    """Print a line for each exercise, with its state where `folder` is a hand-out."""
-    states = handout.read_record(folder)["exercises"] if handout.is_handout(folder) else {}
-    print(f"{'':<5}{'minutes':>7}  {'state':<10}{'what to write'}")
-    for row in exercises().values():
+def print_list(folder: Path | None) -> None:
+    """Print a line for each exercise; those that were started in `folder`, a hand-out, first.
+
+    Raises UserError for a folder that is not a hand-out; None is the current one, if it is one.
+    """
+    if folder is None and not handout.is_handout(Path()):
+        states, folder = {}, handout.ROOT
+    else:
+        folder = folder or Path()
+        states = handout.read_record(folder)["exercises"]
+    print(f"{'':<5}{'minutes':>7}  {'verdict':<11}what to write")
+    for row in sorted(exercises().values(), key=lambda row: row.number not in states):
         state = states.get(row.number, "")
-        names = ", ".join(function.split(":")[1] for function in row.functions)
-        print(f"{row.number:<5}{row.minutes:>7}  {state:<10}{row.title} ({names})")
+        print(f"{row.number:<5}{row.minutes:>7}  {state:<11}{row.title}")
+        print(f"{'':<25}{handout.places(row, folder)}")
 
 
 def hint(row: Exercise) -> str:
-    """Return an exercise's hint, and where its equations are derived."""
-    return f'{row.number}  {row.title}\n{row.hint}\nderived in {row.page}, "{row.heading}"\n'
+    """Return an exercise's hint, the place of its functions, and where it is derived."""
+    return (
+        f"{row.number}  {row.title}: {handout.places(row)}\n{row.hint}\n"
+        f'derived in {row.page}, "{row.heading}"\n'
+    )
 
 
 def check(what: list[str], seconds: float, table: Path | None) -> dict[str, Verdict]:
     """Grade, print every verdict, keep the progress; exit with 1 when something is not right."""
     numbers = [text for text in what if re.fullmatch(r"\d+\.\d+|all", text)]
-    folders = [folder_path(text) for text in what if text not in numbers] or [Path()]
+    folders = [_folder(text) for text in what if text not in numbers] or [Path()]
+    if table and (table.is_dir() or not table.parent.is_dir()):
+        raise UserError(f"{table} cannot be written: choose a file in a folder that exists")
     lines, right = [("folder", "exercise", "verdict", "first failing case")], True
     for folder in folders:
         if len(folders) > 1:
@@ -133,6 +162,13 @@ def check(what: list[str], seconds: float, table: Path | None) -> dict[str, Verd
     return verdicts
 
 
+def _folder(text: str) -> Path:
+    folder = folder_path(text)
+    if not folder.is_dir():
+        raise UserError(f"{text} is neither a number such as 1.5 nor a folder")
+    return folder
+
+
 def check_folder(folder: Path, numbers: list[str], seconds: float) -> dict[str, Verdict]:
     """Grade one hand-out: the exercises of these numbers, or all that were started in it.
 
@@ -144,32 +180,35 @@ def check_folder(folder: Path, numbers: list[str], seconds: float) -> dict[str, 
     verdicts = {}
     for row in chosen:
         if row.number not in started:
-            raise UserError(f"exercise {row.number} was not started in {folder}: start it first")
+            command = f"{PROGRAM} start {row.number} --to {folder}"
+            raise UserError(f"exercise {row.number} was not started in {folder}: {command}")
         verdicts[row.number] = verdict = grade(row, folder, seconds)
-        open_ones = [n for n in row.builds_on if started.get(n, "done") != "done"]
-        print("\n".join(report(row, verdict, open_ones)) + "\n")
-        started[row.number] = "done" if verdict.status == "right" else verdict.status
+        open_ones = [n for n in row.builds_on if started.get(n, "right") != "right"]
+        print("\n".join(report(row, verdict, handout.places(row, folder), open_ones)) + "\n")
+        started[row.number] = verdict.status
     try:
         handout.write_record(folder, record)
     except OSError as error:
         print(f"the progress could not be kept: {error.strerror}")
-    done = sum(state == "done" for state in started.values())
-    print(f"{done} of {len(started)} started exercises are done")
+    done = sum(state == "right" for state in started.values())
+    print(f"in the whole hand-out, {done} of {len(started)} started exercises are right")
     return verdicts
 
 
-def report(row: Exercise, verdict: Verdict, open_ones: Sequence[str] = ()) -> list[str]:
+def report(
+    row: Exercise, verdict: Verdict, places: str = "", open_ones: Sequence[str] = ()
+) -> list[str]:
     """Return a verdict in at most ten lines; `open_ones` must be right before this one can be."""
     lines = [f"{row.number}  {row.title}: {verdict.status}"]
-    if verdict.status == "not done":
-        lines.append(f"  still empty: {', '.join(row.functions)}")
-    elif verdict.status in ("wrong", "error"):
+    if verdict.case:
         lines.append(f"  first failing case: {verdict.case}")
-    lines += [f"  {line}" for line in verdict.lines[:6]]
-    if verdict.status in ("wrong", "error") and open_ones:
+    lines += [f"  {line}" for line in verdict.lines[:5]]
+    if verdict.status in ("right", "not graded"):
+        return lines
+    if open_ones:
         lines.append(f"  it builds on {', '.join(open_ones)}: get that right first")
-    if verdict.status in ("wrong", "error", "not done"):
-        lines.append(f'  see {row.page}, "{row.heading}", or ask for: hint {row.number}')
+    lines.append(f"  write in {places}")
+    lines.append(f'  see {row.page}, "{row.heading}", or: {PROGRAM} hint {row.number}')
     return lines
 
 

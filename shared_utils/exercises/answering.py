@@ -12,9 +12,13 @@ import os
 import sys
 import traceback
 import warnings
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 
+from shared_utils.exercises.holes import has_more
 from shared_utils.exercises.table import Exercise, choose
 
 MOST_NUMBERS = 100_000  # in an answer; no case asks for so many
@@ -42,26 +46,36 @@ def main(number: str, memory_mib: int) -> None:
 
 
 def answer_all(row: Exercise):
-    """Yield what the code answers in every case, and once more in the first.
+    """Yield what the code answers in every case, once more in the first, and to the promises.
 
-    An entry holds "case" and either "answers" (see `encode`) or "error", and "changed": the names
-    of arguments that the code has changed.
+    An entry holds either "answers" (see `encode`) or "error" (see `describe`), and "changed": the
+    names of arguments that the code has changed.
     """
-    for case, arguments in [*row.cases.items(), next(iter(row.cases.items()))]:
-        yield {"case": case} | answer_one(row, arguments)
+    for arguments in [*row.cases.values(), next(iter(row.cases.values()))]:
+        yield answer_one(row.probe, arguments)
+    if row.promises:
+        yield answer_one(row.promises, {})
 
 
-def answer_one(row: Exercise, arguments: dict) -> dict:
+def answer_one(probe: Callable[..., dict | None], arguments: dict) -> dict:
     """Ask one case. Nothing that the code raises passes, not even `sys.exit`."""
     given = copy.deepcopy(arguments)
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            answers = {name: encode(value) for name, value in row.probe(**given).items()}
+            answers = {name: ask(value) for name, value in (probe(**given) or {}).items()}
     except BaseException as error:
         return {"error": describe(error)}
     changed = [name for name in arguments if encode(arguments[name]) != encode(given[name])]
     return {"answers": answers, "changed": changed}
+
+
+def ask(value) -> dict:
+    """Return an encoded answer; {"error"} of a `partial` whose function is still empty."""
+    try:
+        return encode(value() if isinstance(value, partial) else value)
+    except NotImplementedError as error:
+        return {"error": describe(error)}
 
 
 def encode(value) -> dict:
@@ -81,17 +95,30 @@ def encode(value) -> dict:
 
 
 def describe(error: BaseException) -> dict:
-    """Return the type, the first line of the message, and the student's line that raised."""
+    """Return the type, the first line of the message, and the student's line that raised.
+
+    "function" is what raised, "more" whether it is an empty function that is not empty any more.
+    """
     text = type(error).__name__
     with contextlib.suppress(Exception):  # an exception may be unable to say what it is
         text = str(error).partition("\n")[0][:300]
-    places = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    frames = traceback.extract_tb(error.__traceback__)
+    places = [(frame.filename, frame.lineno) for frame in frames]
     if isinstance(error, SyntaxError):
+        text = error.msg
         places.append((error.filename or "", error.lineno))
     own = [(os.path.relpath(file, HERE), line) for file, line in places if file.startswith(HERE)]
     own = [place for place in own if not place[0].startswith(os.path.join("shared_utils", "exer"))]
-    place = "{}, line {}".format(*own[-1]) if own else ""
-    return {"type": type(error).__name__, "text": text, "place": place}
+    file, line = own[-1] if own else ("", 0)
+    is_hole = isinstance(error, NotImplementedError) and own and places[-1][0].endswith(file)
+    return {
+        "type": type(error).__name__,
+        "text": text,
+        "file": file,
+        "line": line,
+        "function": frames[-1].name,
+        "more": bool(is_hole and has_more(Path(HERE, file).read_bytes(), line)),
+    }
 
 
 def _limit_memory(mib: int) -> None:

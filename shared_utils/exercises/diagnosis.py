@@ -13,16 +13,20 @@ from shared_utils.datasets.names import printable
 from shared_utils.exercises.table import Exercise
 
 FLOAT32_TOLERANCE = 2e-5  # of the largest expected entry
+PARAMETERS = {"params", "W", "b", "gamma", "beta"}  # arguments of cases that are a layer's
 
 
 def judge_case(row: Exercise, arguments: dict, record: dict) -> list[str]:
     """Return what is wrong with the answers to one case, in a few lines; none if all are right."""
     if record["changed"]:
         names = ", ".join(record["changed"])
-        return [f"it changes its argument {names}: work on a copy, the caller still needs it"]
+        if PARAMETERS.isdisjoint(record["changed"]):
+            return [f"it changes its argument {names}: work on a copy, the caller still needs it"]
+        return [f"it changes the parameters ({names}): only the optimizer does; write into grads"]
     if row.drawn:
         arguments = arguments | {row.drawn: decode(record["answers"].get(row.drawn, {}))}
-    expected = row.oracle(**arguments)
+    empty = [name for name, answer in record["answers"].items() if "error" in answer]
+    expected = {n: wanted for n, wanted in row.oracle(**arguments).items() if n not in empty}
     wrong = {}
     for name, wanted in expected.items():
         lines = compare(record["answers"].get(name, {"type": "NoneType"}), wanted, row.tolerance)
@@ -33,8 +37,8 @@ def judge_case(row: Exercise, arguments: dict, record: dict) -> list[str]:
     name, lines = next(iter(wrong.items()))
     lines = [f"{name}: {lines[0]}", *lines[1:]]
     others = [other for other in expected if other not in wrong]
-    if others:
-        lines.append(f"right in this case: {', '.join(others)}")
+    for words, names in (("right in this case", others), ("still empty", empty)):
+        lines += [f"{words}: {', '.join(names)}"] if names else []
     answer, wanted = decode(record["answers"].get(name, {})), np.asarray(expected[name])
     if answer is not None and not matches(answer, wanted, row.tolerance):
         lines += explain(row, arguments, name, answer, wanted)
@@ -130,6 +134,8 @@ def _shape_words(answer, wanted, close: float, batch: int) -> str:
     """Return what another shape means, or ""."""
     if answer.shape == wanted.shape:
         return ""
+    if not answer.size:
+        return "nothing is left of it: a cut [p:-p] is empty where p is 0, [p : p + height] is not"
     if answer.ndim > 1 and matches(answer.T, wanted, close):
         return "it is the transpose of what is expected"
     if answer.size == wanted.size and matches(answer.reshape(wanted.shape), wanted, close):
@@ -192,23 +198,32 @@ def _factor_words(factor: float, batch: int, size: int) -> str:
     return f"every entry is {factor:.6g} times the expected one: a constant factor"
 
 
-def explain_error(kind: str, text: str) -> list[str]:
+def explain_error(row: Exercise, kind: str, text: str) -> list[str]:
     """Return what an exception usually means: one line, or none."""
+    renamed = "is the name as in the hand-out?"
     shapes = (
         "shapes",
         "broadcast",
         "mismatch",
+        "reshape",
         "size of tensor",
         "cannot be multiplied",
         "aligned",
     )
     if kind in ("ValueError", "RuntimeError") and any(word in text for word in shapes):
-        return ["write the shape of each array beside the equation: is a transpose missing?"]
-    return {
-        "IndexError": ["an index runs past the end: are padding, stride and the sizes right?"],
-        "MemoryError": ["it asks for more memory than a grader has: look at the shapes"],
-        "SystemExit": ["the code ends the process: take sys.exit or exit() out"],
-        "RecursionError": ["the function calls itself without an end"],
-        "AttributeError": ["is it None, or another type than you think? Print type(...)"],
-        "ZeroDivisionError": ["what is the divisor in the first step?"],
-    }.get(kind, [])
+        kind = "shapes"
+    usual = {
+        "shapes": "write the shape of each array beside the equation: is a transpose missing, or is"
+        " a sum over the wrong axis?",
+        "IndexError": "an index runs past the end: which one, and how long is that axis or list?",
+        "MemoryError": "it asks for more memory than a grader has: look at the shapes",
+        "SystemExit": "the code ends the process: take sys.exit or exit() out",
+        "RecursionError": "the function calls itself without an end",
+        "AttributeError": f"{renamed} Or is it None, or another type than you think?",
+        "ImportError": renamed,
+        "NameError": renamed,
+        "NotImplementedError": f"{renamed} The method of the base class was called in its place",
+        "ZeroDivisionError": "what is the divisor in the first step?",
+    }
+    words = row.errors.get(kind) or usual.get(kind)
+    return [words] if words else []

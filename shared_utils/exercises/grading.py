@@ -16,9 +16,11 @@ from pathlib import Path
 
 from shared_utils.datasets.names import printable
 from shared_utils.exercises import diagnosis
+from shared_utils.exercises.strays import stray_words
 from shared_utils.exercises.table import Exercise
 
 MEMORY_MIB = 3072
+PROMISES = "what the docstring promises"
 SECONDS = 20.0
 
 # The process takes this package from the grader and all else from the hand-out.
@@ -44,41 +46,64 @@ class Verdict:
 
 def grade(row: Exercise, folder: Path, seconds: float = SECONDS) -> Verdict:
     """Return the verdict on what stands in `folder`, a hand-out."""
+    if words := stray_words(folder):
+        return Verdict("error", "", (words,))
     records, end = _ask(row, folder.resolve(), seconds)
     return judge(row, records, end)
 
 
 def judge(row: Exercise, records: Iterable[dict], end: str = "") -> Verdict:
     """Return the verdict on a process's answers; `end` says why there may be too few of them."""
-    names = [*row.cases, next(iter(row.cases))]
-    records = list(records)
+    names = [*row.cases, next(iter(row.cases)), *([PROMISES] if row.promises else [])]
+    records, holes = list(records), {}
     for place, case in enumerate(names):
         if place >= len(records):
             return Verdict("error", case, (end or "the process ended without an answer",))
         record, again = records[place], place == len(row.cases)
         if "error" in record:
             return _judge_error(row, case, record["error"])
+        if case == PROMISES:
+            continue
+        holes |= {name: a["error"] for name, a in record["answers"].items() if "error" in a}
         lines = diagnosis.judge_case(row, row.cases[case], record)
         if lines and again:
             lines = ["asked a second time, the answer is another one: what outlives the call?"]
         if lines:
             return Verdict("wrong", case, tuple(lines))
-    return Verdict("right")
+    if not holes:
+        return Verdict("right")
+    done = [name for name in records[0]["answers"] if name not in holes]
+    empty = [_judge_error(row, "", error) for error in holes.values()]
+    lines = [line for verdict in empty for line in verdict.lines]
+    lines += [f"right so far: {', '.join(done)}"] if done else []
+    return Verdict(empty[0].status, "", tuple(dict.fromkeys(lines)))
 
 
 def _judge_error(row: Exercise, case: str, error: dict) -> Verdict:
     kind, text = error["type"], printable(error["text"])
-    place = f" in {printable(error['place'])}" if error["place"] else ""
+    place = printable(f"{error['file']}:{error['line']}") if error["file"] else ""
+    where = f" in {place}" if place else ""
+    if kind == "Broken":
+        return Verdict("wrong", case, (text,))
     if kind == "NotImplementedError" and text.startswith("exercise "):
         number = text.split()[1].rstrip(":")
-        if number == row.number:
-            return Verdict("not done", case)
-        return Verdict("error", case, (f"it needs exercise {number}: do that one first",))
+        if number != row.number:
+            return Verdict("error", case, (f"it needs exercise {number}: do that one first",))
+    is_hole = text.startswith("exercise ") or error["file"] in row.files
+    if kind == "NotImplementedError" and is_hole:
+        if error["more"]:
+            line = f"{place} still raises NotImplementedError: delete that line"
+        else:
+            line = f"still empty: {error['function']}{where}"
+        return Verdict("not done", "", (line,))
     if kind == "ModuleNotFoundError" and row.needs and repr(row.needs) in text:
         return Verdict(
             "not graded", "", (f"this exercise needs {row.needs}, see requirements.txt",)
         )
-    return Verdict("error", case, (f"{kind}{place}: {text}", *diagnosis.explain_error(kind, text)))
+    if kind in ("SyntaxError", "IndentationError", "TabError"):
+        return Verdict("error", "", (f"Python cannot read the file: {kind}{where}: {text}",))
+    words = diagnosis.explain_error(row, kind, text)
+    return Verdict("error", case, (f"{kind}{where}: {text}", *words))
 
 
 def _ask(row: Exercise, folder: Path, seconds: float) -> tuple[list[dict], str]:

@@ -1,7 +1,9 @@
 """The hand-out: a copy of the repository with holes, and the record of what was done in it.
 
 Nothing outside of its folder is written. The record keeps a digest of every function that could
-become a hole, so that one which the student has changed is never emptied.
+become a hole, so that one which the student has changed is never emptied. Where another section has
+the same equation (its own Linear layer, its own loss), that function stays: sections do not import
+each other, and whoever writes one exercise can run all the others.
 """
 
 import difflib
@@ -13,12 +15,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from shared_utils.errors import UserError
-from shared_utils.exercises.holes import empty, read_function
+from shared_utils.exercises.holes import empty, find, read_function
 from shared_utils.exercises.table import Exercise, exercises, file_of
 from shared_utils.files import write_atomically
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORD = "exercises.json"
+WELCOME = """\
+Your exercises: `python -m shared_utils.exercises list`. Write the functions that it names, then
+`python -m shared_utils.exercises check`. Run both from this folder. Below is the README of the
+repository that it was copied from, where nothing is left out.
+
+"""
 
 
 def start(chosen: list[Exercise], folder: Path) -> list[str]:
@@ -46,10 +54,26 @@ def start(chosen: list[Exercise], folder: Path) -> list[str]:
     record["exercises"] |= {row.number: "not done" for row in new}
     write_record(folder, record)
     return [
-        f"{row.number}  {row.title}: {', '.join(row.files)}"
+        f"{row.number}  {row.title}: {places(row, folder)}"
         + ("" if row in new else " (was there already, not touched)")
         for row in chosen
     ]
+
+
+def places(row: Exercise, folder: Path = ROOT) -> str:
+    """Return where the functions stand, as "file:line, ...", or the file alone if that is unclear.
+
+    The functions of one file are "file:line, line".
+    """
+    found = {}
+    for function in row.functions:
+        lines = found.setdefault(file_of(function), [])
+        try:
+            source = (folder / file_of(function)).read_bytes()
+            lines.append(str(find(source, function.split(":")[1]).lineno))
+        except (OSError, KeyError, SyntaxError, ValueError):
+            pass
+    return ", ".join(f"{file}:{', '.join(lines)}".rstrip(":") for file, lines in found.items())
 
 
 def words(row: Exercise) -> str:
@@ -68,7 +92,13 @@ def read_record(folder: Path) -> dict:
     Raises UserError when the folder is not a hand-out, or its record cannot be read.
     """
     if not is_handout(folder):
-        raise UserError(f"{folder} is not a hand-out: make one with start NUMBER --to DIR")
+        inside = next(filter(is_handout, folder.resolve().parents), None)
+        if inside and folder.is_dir():
+            raise UserError(f"{folder} is a part of a hand-out: go to its own folder, cd {inside}")
+        raise UserError(
+            f"{folder} is not a hand-out (it holds no {RECORD}): go to yours with cd, or make one"
+            " with python -m shared_utils.exercises start NUMBER --to DIR"
+        )
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         texts = [text for key in ("functions", "exercises") for text in record[key].values()]
@@ -116,6 +146,8 @@ def _copy(folder: Path) -> None:
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / path, target)
+    page = folder / "README.md"
+    page.write_bytes(WELCOME.encode() + page.read_bytes())
     functions = [function for row in exercises().values() for function in row.functions]
     digests = {f: _digest(folder / file_of(f), f.split(":")[1]) for f in functions}
     write_record(folder, {"functions": digests, "exercises": {}})

@@ -5,11 +5,10 @@ import ast
 from shared_utils.errors import UserError
 
 
-def body_lines(source: bytes, name: str) -> tuple[int, int]:
-    """Return the lines [first, last) of a function's body behind its docstring, counted from 0.
+def find(source: bytes, name: str) -> ast.FunctionDef:
+    """Return the node of "function" or "Class.function".
 
-    `name` is "function" or "Class.function". Raises KeyError when there is no such function, and
-    SyntaxError when the source is not Python.
+    Raises KeyError when there is no such function, and SyntaxError when the source is not Python.
     """
     node = ast.parse(source)
     for part in name.split("."):
@@ -17,14 +16,31 @@ def body_lines(source: bytes, name: str) -> tuple[int, int]:
         if not inner:
             raise KeyError(name)
         node = inner[-1]
+    return node
+
+
+def body_lines(source: bytes, name: str) -> tuple[int, int]:
+    """Return the lines [first, last) of a function's body behind its docstring, counted from 0.
+
+    Raises as `find` does.
+    """
+    node = find(source, name)
     first = node.body[0].lineno - 1
     if ast.get_docstring(node) is not None:
         first = node.body[0].end_lineno
     return first, node.end_lineno
 
 
+def has_more(source: bytes, line: int) -> bool:
+    """Return whether the function around a line does more than what stands in that line."""
+    functions = [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.FunctionDef)]
+    around = [node for node in functions if node.lineno <= line <= node.end_lineno]
+    node = max(around, key=lambda node: node.lineno, default=None)
+    return node is None or len(node.body) > 1 + (ast.get_docstring(node) is not None)
+
+
 def body(source: bytes, name: str) -> bytes:
-    """Return the body of a function, without its docstring. Raises as `body_lines` does."""
+    """Return the body of a function, without its docstring. Raises as `find` does."""
     first, last = body_lines(source, name)
     return b"".join(source.splitlines(keepends=True)[first:last])
 
@@ -32,7 +48,7 @@ def body(source: bytes, name: str) -> bytes:
 def empty(source: bytes, name: str, words: str) -> bytes:
     """Return the source with the body of a function replaced by `raise NotImplementedError(words)`.
 
-    Signature, docstring and all other lines stay byte for byte. Raises as `body_lines` does.
+    Signature, docstring and all other lines stay byte for byte. Raises as `find` does.
     """
     first, last = body_lines(source, name)
     lines = source.splitlines(keepends=True)

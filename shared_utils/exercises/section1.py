@@ -4,7 +4,7 @@ import numpy as np
 
 from shared_utils.exercises.oracles import section1 as oracle
 from shared_utils.exercises.oracles.common import rng, steps_case
-from shared_utils.exercises.table import NOT_IN_PLACE, Exercise, call
+from shared_utils.exercises.table import ADDED, NOT_IN_PLACE, Exercise, call
 
 FUNCTIONS, PAGE = "section1_mlp.functions", "section1_mlp/README.md"
 LOGITS = rng(11).normal(0, 2, (5, 3))
@@ -92,7 +92,11 @@ EXERCISES = [
         hint="Each takes a = g(z), not z. Differentiate g, then write what you find with a.",
         page=PAGE,
         heading="Backward",
-        cases={"seven points": {"z": np.array([-3.0, -1.0, -0.2, 0.0, 0.3, 1.0, 2.5])}},
+        cases={
+            "z = -3, -1, -0.2, 0, 0.3, 1, 2.5": {
+                "z": np.array([-3.0, -1.0, -0.2, 0.0, 0.3, 1.0, 2.5])
+            }
+        },
         probe=oracle.ask_slopes,
         oracle=oracle.slopes,
         slips={
@@ -109,26 +113,38 @@ EXERCISES = [
         title="backward of the multilayer perceptron",
         functions=("section1_mlp.model:MLP.backward",),
         minutes=40,
-        hint="Start from self._dZ, which `loss` has left, and walk from layer self.depth down to 1."
-        " self._A[layer - 1] is the input of a layer. Write into self.grads[f'W{layer}'][:]."
-        " `_, g_grad = ACTIVATIONS[self.activation]` is the slope, a function of the layer's input"
-        " (the output of the layer below); the input of layer 1 is x and has none.",
+        hint="Without a loss self._dZ is None. Start from it and walk from layer self.depth down to"
+        " 1; self._A[layer - 1] is the input of a layer. Write self.grads[f'W{layer}'][:] = ... (a"
+        " new array in its place is right, too; += is not). With `_, g_grad ="
+        " ACTIVATIONS[self.activation]`, g_grad(self._A[layer - 1]) is g'(Z_{layer-1}): skip it for"
+        " layer 1, whose input is x.",
         page=PAGE,
         heading="Backward",
         cases={
-            "one hidden layer, tanh": oracle.network(1, (4, 3, 2), "tanh", "softmax", 5),
-            "two hidden layers, relu": oracle.network(2, (3, 5, 4, 3), "relu", "softmax", 6),
-            "equal sizes, sigmoid": oracle.network(3, (3, 3, 3), "sigmoid", "softmax", 3),
-            "regression, relu": oracle.network(4, (2, 4, 2), "relu", "linear", 5),
+            "sizes 4-3-2, tanh, N = 5": oracle.network(1, (4, 3, 2), "tanh", "softmax", 5),
+            "sizes 3-5-4-3, relu, N = 6": oracle.network(2, (3, 5, 4, 3), "relu", "softmax", 6),
+            "sizes 3-3-3, sigmoid, N = 3": oracle.network(3, (3, 3, 3), "sigmoid", "softmax", 3),
+            "sizes 2-4-2, relu, output linear, N = 5": oracle.network(
+                4, (2, 4, 2), "relu", "linear", 5
+            ),
         },
         probe=oracle.ask_network,
         oracle=oracle.network_gradients,
         slips={
+            "added": ADDED,
             "no slope": "g' is missing: dZ of the layer below is (dZ W^T) * g'",
             "tanh": "the slope is that of tanh, 1 - a^2, whatever the activation is",
             "sigmoid": "the slope is that of sigmoid, a (1 - a), whatever the activation is",
+            "relu": "the slope is that of relu, a > 0, whatever the activation is",
+            "of z": "the slope of z in place of a: g_grad takes a = g(z), not z",
             "mean": "the mean over the batch, but db is the sum: N is in dZ already",
         },
+        errors={
+            "IndexError": "self._A has entries 0 .. depth - 1: the input of layer l is"
+            " self._A[l - 1]",
+            "KeyError": "the keys are W1, b1, ... up to W{depth}, b{depth}",
+        },
+        promises=oracle.network_promises,
         batch="x",
         tolerance=1e-6,
         builds_on=("1.1", "1.2", "1.3", "1.4"),
@@ -143,9 +159,13 @@ EXERCISES = [
         page=PAGE,
         heading="The step",
         cases={
-            "momentum 0.9": steps_case(5, [0.1, 0.1, 0.1], momentum=0.9, weight_decay=0.0),
-            "a falling lr": steps_case(6, [0.4, 0.2, 0.1], momentum=0.5, weight_decay=0.0),
-            "weight decay 0.1": steps_case(7, [0.1, 0.2], momentum=0.5, weight_decay=0.1),
+            "momentum 0.9, lr 0.1": steps_case(5, [0.1, 0.1, 0.1], momentum=0.9, weight_decay=0.0),
+            "momentum 0.5, lr 0.4, 0.2, 0.1": steps_case(
+                6, [0.4, 0.2, 0.1], momentum=0.5, weight_decay=0.0
+            ),
+            "momentum 0.5, weight decay 0.1": steps_case(
+                7, [0.1, 0.2], momentum=0.5, weight_decay=0.1
+            ),
             "no momentum": steps_case(8, [0.1, 0.1], momentum=0.0, weight_decay=0.0),
         },
         probe=oracle.ask_sgd,

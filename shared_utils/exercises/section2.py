@@ -4,7 +4,7 @@ import numpy as np
 
 from shared_utils.exercises.oracles import section2 as oracle
 from shared_utils.exercises.oracles.common import rng, steps_case
-from shared_utils.exercises.table import NOT_IN_PLACE, Exercise, call
+from shared_utils.exercises.table import ADDED, NOT_IN_PLACE, Exercise, call
 
 LAYERS, OPTIMIZERS = "section2_optimization.layers", "section2_optimization.optimizers"
 DERIVATIVES = "section2_optimization.gradcheck.derivatives"
@@ -18,8 +18,9 @@ EXERCISES = [
         title="a gradient by central differences",
         functions=(f"{DERIVATIVES}:numerical_gradient",),
         minutes=20,
-        hint="Work on a copy of x. For each index of np.ndindex(x.shape): add eps, ask f, subtract"
-        " eps from the old value, ask f, put the old value back.",
+        hint="_check(x, eps) refuses what must be refused. Work on a copy of x. For each index of"
+        " np.ndindex(x.shape): add eps, ask f, subtract eps from the old value, ask f, put the old"
+        " value back.",
         page=PAGE,
         heading="Is the gradient correct?",
         cases={
@@ -34,6 +35,7 @@ EXERCISES = [
             "eps": "divided by eps, but the two points are 2 eps apart",
             "not put back": "an element is not put back before the turn of the next",
         },
+        promises=oracle.difference_promises,
         tolerance=1e-6,
     ),
     Exercise(
@@ -42,20 +44,24 @@ EXERCISES = [
         functions=(f"{LAYERS}.linear:Linear.backward",),
         minutes=15,
         hint="x is self._cached(). Three shapes decide nearly everything: dW has that of W, db that"
-        " of b, dx that of x. Fill self.grads[...][:], return dx.",
+        " of b, dx that of x. Write self.grads['W'][:] = ... (a new array in its place is right,"
+        " too; += is not), return dx.",
         page=PAGE,
         heading="A layer, forwards and backwards",
         cases={
             "6 samples, 3 inputs, 2 outputs": oracle.linear(1, 6, 3, 2),
-            "equal sizes": oracle.linear(2, 4, 4, 4),
-            "float32": oracle.linear(3, 5, 3, 2, np.float32),
+            "4 samples, 4 inputs, 4 outputs": oracle.linear(2, 4, 4, 4),
+            "5 samples, 3 inputs, 2 outputs, float32": oracle.linear(3, 5, 3, 2, np.float32),
         },
         probe=oracle.ask_linear,
         oracle=oracle.linear_gradients,
         slips={
+            "added": ADDED,
             "W not transposed": "W must be transposed: dx = dy W^T",
             "sum of all": "db is the sum of all entries: sum over the batch alone, axis=0",
+            "mean": "the mean over the batch, but db is the sum: only the loss divides by N",
         },
+        promises=oracle.linear_promises,
         batch="x",
     ),
     Exercise(
@@ -69,12 +75,13 @@ EXERCISES = [
         page=PAGE,
         heading="A layer, forwards and backwards",
         cases={
-            "training, 5 samples": oracle.norm(1, 5, 3, training=True),
-            "prediction, 4 samples": oracle.norm(2, 4, 3, training=False),
+            "training, 5 samples, 3 features": oracle.norm(1, 5, 3, training=True),
+            "prediction, 4 samples, 3 features": oracle.norm(2, 4, 3, training=False),
         },
         probe=oracle.ask_norm,
         oracle=oracle.norm_gradients,
         slips={
+            "added": ADDED,
             "both held": "mean and variance are taken for constants, but both depend on x",
             "variance held": "the way through the variance, - xhat avg(g xhat), is missing",
             "no mean": "the way through the mean, - avg(g), is missing",
@@ -94,9 +101,11 @@ EXERCISES = [
         page=PAGE,
         heading="The update rules, side by side",
         cases={
-            "no momentum": steps_case(1, [0.1, 0.1], momentum=0.0, nesterov=False),
-            "heavy ball": steps_case(2, [0.2, 0.1, 0.1], momentum=0.9, nesterov=False),
-            "Nesterov": steps_case(3, [0.2, 0.1, 0.1], momentum=0.5, nesterov=True),
+            "momentum 0, lr 0.1": steps_case(1, [0.1, 0.1], momentum=0.0, nesterov=False),
+            "heavy ball, momentum 0.9": steps_case(
+                2, [0.2, 0.1, 0.1], momentum=0.9, nesterov=False
+            ),
+            "Nesterov, momentum 0.5": steps_case(3, [0.2, 0.1, 0.1], momentum=0.5, nesterov=True),
         },
         probe=oracle.ask_sgd,
         oracle=oracle.sgd,
@@ -119,8 +128,10 @@ EXERCISES = [
         page=PAGE,
         heading="The update rules, side by side",
         cases={
-            "four steps": steps_case(4, [0.1, 0.1, 0.1, 0.1], betas=(0.9, 0.999), eps=1e-8),
-            "a large eps": steps_case(5, [0.1, 0.2, 0.1], betas=(0.5, 0.8), eps=0.1),
+            "betas (0.9, 0.999), eps 1e-8": steps_case(
+                4, [0.1, 0.1, 0.1, 0.1], betas=(0.9, 0.999), eps=1e-8
+            ),
+            "betas (0.5, 0.8), eps 0.1": steps_case(5, [0.1, 0.2, 0.1], betas=(0.5, 0.8), eps=0.1),
         },
         probe=oracle.ask_adam,
         oracle=oracle.adam,

@@ -130,6 +130,7 @@ EXERCISES = [
             " statistics, and changes its own. Call model.eval() first",
             "no head": "model.fc is not the head afterwards: put it back",
         },
+        promises=oracle.features_promises,
         batch="x",
         needs="torch",
     ),
@@ -171,7 +172,8 @@ EXERCISES = [
         minutes=30,
         hint="Several pairs: the J differences of their means, their mean, and t(level, J - 1)"
         " sqrt((1/J + overlap) var), var with divisor J - 1 (scipy.stats.t.ppf). One pair of"
-        " boolean arrays: the docstring names the formula. Return a Difference.",
+        " boolean arrays: the docstring names the formula. Return a Difference; nan where there is"
+        " no interval.",
         page=PAGE,
         heading="How a difference is judged",
         cases={
@@ -184,6 +186,7 @@ EXERCISES = [
                 "comparisons": 2,
                 "overlap": 0.0,
             },
+            "one pair of numbers": {"a": A[:1], "b": B[:1], "comparisons": 1, "overlap": 0.0},
         },
         probe=oracle.ask_interval,
         oracle=oracle.interval,

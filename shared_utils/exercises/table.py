@@ -8,7 +8,7 @@ classic slip, it computes what a student gets who makes it: so the grader can sa
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, partial
 
 from shared_utils.errors import UserError
@@ -20,6 +20,11 @@ NOT_IN_PLACE = (
     "the parameters did not move: `param = param - ...` makes a new array, `param -= ...` writes"
     " into the old one"
 )
+ADDED = "right the first time, too large the second: overwrite grads ([:] =), do not add (+=)"
+
+
+class Broken(Exception):
+    """A promise that the code does not keep, whatever its numbers; the text says which."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,8 @@ class Exercise:
     probe: Callable[..., Answers]
     oracle: Callable[..., Answers]  # takes `slip`, too
     slips: Mapping[str, str]  # what the verdict says of each
+    errors: Mapping[str, str] = field(default_factory=dict)  # the same, of exceptions; or "shapes"
+    promises: Callable[[], None] | None = None  # raises Broken where the docstring is not kept
     batch: str = ""  # the argument whose first axis is the batch
     tolerance: float = 1e-7  # of the largest expected entry, in float64
     builds_on: tuple[str, ...] = ()  # exercises whose functions the cases use
@@ -60,7 +67,10 @@ def lesson(name: str):
 
 
 def call(function: str, answer: str) -> Callable[..., Answers]:
-    """Return the probe that passes a case's arguments to one function: its result is `answer`."""
+    """Return the probe that passes a case's arguments to one function: its result is `answer`.
+
+    A probe's answer may be a `partial`, to be called: where that is still empty, others may not be.
+    """
     return partial(_call, function, answer)
 
 

@@ -4,8 +4,11 @@ Everything is computed in float64 from the mathematics, in another way than the 
 """
 
 from collections.abc import Callable
+from functools import wraps
 
 import numpy as np
+
+from shared_utils.exercises.table import Broken
 
 PATH = "the parameters after each step"
 
@@ -26,6 +29,42 @@ def gradient(f: Callable[[np.ndarray], float], x: np.ndarray, eps: float = 1e-5)
         grad[at] = (above - f(x)) / (2 * eps)
         x[at] = value
     return grad
+
+
+def after_another(oracle: Callable[..., dict]) -> Callable[..., dict]:
+    """Give an oracle of gradients the slip "added": those of a pass before, over 2 x, stay in them.
+
+    The probe makes these two passes.
+    """
+
+    @wraps(oracle)
+    def with_slip(x, slip: str = "", **case) -> dict:
+        if slip != "added":
+            return oracle(x=x, slip=slip, **case)
+        before, grads = oracle(x=2 * x, **case), oracle(x=x, **case)
+        return {name: before[name] + grad for name, grad in grads.items() if name != "dx"}
+
+    return with_slip
+
+
+def refuses(error: type[Exception], when: str, function: Callable, *arguments) -> None:
+    """Raise Broken unless the function raises `error`."""
+    what = "nothing is raised"
+    try:
+        function(*arguments)
+    except NotImplementedError:  # it is still empty; a RuntimeError, to Python
+        raise
+    except error:
+        return
+    except Exception as other:
+        what = f"it is {type(other).__name__}"
+    raise Broken(f"{when}: the docstring promises {error.__name__}, but {what}")
+
+
+def same(before: np.ndarray, after: np.ndarray, name: str) -> None:
+    """Raise Broken when an argument was changed."""
+    if not np.array_equal(before, after):
+        raise Broken(f"it changes its argument {name}: work on a copy, the caller still needs it")
 
 
 def descend(

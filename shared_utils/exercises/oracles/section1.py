@@ -5,8 +5,17 @@ from itertools import pairwise
 
 import numpy as np
 
-from shared_utils.exercises.oracles.common import descend, gradient, rng, stand_still, take_steps
-from shared_utils.exercises.table import lesson
+from shared_utils.exercises.oracles.common import (
+    after_another,
+    descend,
+    gradient,
+    refuses,
+    rng,
+    same,
+    stand_still,
+    take_steps,
+)
+from shared_utils.exercises.table import Broken, lesson
 
 G = {"relu": lambda z: np.maximum(z, 0), "sigmoid": lambda z: 1 / (1 + np.exp(-z)), "tanh": np.tanh}
 
@@ -77,11 +86,17 @@ def slopes(z, slip: str = "") -> dict:
 
 def ask_slopes(z) -> dict:
     """Ask each derivative for the output of its activation."""
-    module, slopes = lesson("section1_mlp.functions"), {}
-    for name in G:
-        slope = getattr(module, f"{name}_grad")(getattr(module, name)(z))
-        slopes[f"{name}_grad"] = 1.0 * slope  # true and false count as 1 and 0
-    return slopes
+    return {f"{name}_grad": partial(ask_slope, name, z) for name in G}
+
+
+def ask_slope(name: str, z: np.ndarray) -> np.ndarray:
+    """Ask one derivative; true and false count as 1 and 0."""
+    module = lesson("section1_mlp.functions")
+    a = getattr(module, name)(z)
+    before = a.copy()
+    slope = getattr(module, f"{name}_grad")(a)
+    same(before, a, "a")
+    return 1.0 * slope
 
 
 def network(seed: int, sizes: tuple[int, ...], activation: str, output: str, n: int) -> dict:
@@ -96,14 +111,29 @@ def network(seed: int, sizes: tuple[int, ...], activation: str, output: str, n: 
 
 
 def ask_network(x, y, params, sizes, activation, output) -> dict:
-    """Ask an MLP with these weights for its gradients."""
+    """Ask an MLP with these weights for its gradients, once they hold those of another batch."""
     MLP = lesson("section1_mlp.model").MLP
     model = MLP(sizes, activation, output, rng=rng(0), dtype=np.float64)
-    for param, value in zip(model.params.values(), params, strict=True):
-        param[:] = value
-    model.loss(x, y)
-    model.backward()
+    model.params = dict(zip(model.params, params, strict=True))
+    for batch in (2 * x, x):
+        model.loss(batch, y)
+        model.backward()
     return {f"d{key}": grad for key, grad in model.grads.items()}
+
+
+def network_promises() -> None:
+    """Without a loss to differentiate: RuntimeError, or, after `backward`, the same once more."""
+    model = lesson("section1_mlp.model").MLP((3, 2, 2), rng=rng(0), dtype=np.float64)
+    refuses(RuntimeError, "backward before any loss", model.backward)
+    model.loss(np.eye(3), np.array([0, 1, 0]))
+    model.backward()
+    before = {key: grad.copy() for key, grad in model.grads.items()}
+    try:
+        model.backward()
+    except RuntimeError:
+        return
+    if any((grad != before[key]).any() for key, grad in model.grads.items()):
+        raise Broken("called twice after one loss, it gives other gradients: self._dZ has changed")
 
 
 def network_loss(x, y, params, activation, output) -> float:
@@ -113,6 +143,7 @@ def network_loss(x, y, params, activation, output) -> float:
     return cross_entropy(z, y)["loss"] if output == "softmax" else np.mean((z - y) ** 2)
 
 
+@after_another
 def network_gradients(x, y, params, sizes, activation, output, slip: str = "") -> dict:
     """Measure dL/dparam of every parameter; the slips need a backward pass."""
     if slip:
@@ -144,7 +175,14 @@ def backward_with(slip: str, x, y, params, activation, output) -> dict:
         if layer > 1:
             a, dZ = A[layer - 1], dZ @ params[2 * layer - 2].T
             right = slopes(Z[layer - 2])[f"{activation}_grad"]
-            dZ = dZ * {"no slope": 1, "tanh": 1 - a * a, "sigmoid": a * (1 - a)}.get(slip, right)
+            z = Z[layer - 2]
+            dZ = dZ * {
+                "no slope": 1,
+                "tanh": 1 - a * a,
+                "sigmoid": a * (1 - a),
+                "relu": a > 0,
+                "of z": {"tanh": 1 - z * z, "sigmoid": z * (1 - z)}.get(activation, right),
+            }.get(slip, right)
     return grads
 
 

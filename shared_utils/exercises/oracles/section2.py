@@ -4,8 +4,16 @@ import math
 
 import numpy as np
 
-from shared_utils.exercises.oracles.common import descend, gradient, rng, stand_still, take_steps
-from shared_utils.exercises.table import lesson
+from shared_utils.exercises.oracles.common import (
+    after_another,
+    descend,
+    gradient,
+    refuses,
+    rng,
+    stand_still,
+    take_steps,
+)
+from shared_utils.exercises.table import Broken, lesson
 
 EPS, MEAN, VAR = 0.01, 0.5, 2.0  # of batch norm; the running statistics are its in use
 DECAY = 0.1  # of SGD
@@ -30,31 +38,53 @@ def central_difference(f, x, eps, slip: str = "") -> dict:
     return {"gradient": 3 * s**2 + eps**2 + extra}
 
 
+def difference_promises() -> None:
+    """ValueError for an eps or an x that cannot be used; f is called in the promised order."""
+    measure = lesson("section2_optimization.gradcheck.derivatives").numerical_gradient
+    x, asked = np.array([1.0, 2.0]), []
+    refuses(ValueError, "eps = 0", measure, sum_of_cubes, x, 0.0)
+    refuses(ValueError, "x in float32", measure, sum_of_cubes, x.astype(np.float32))
+    measure(lambda at: asked.append(at.copy()) or 0.0, x, 0.5)
+    if not np.array_equal(asked, [[1.5, 2], [0.5, 2], [1, 2.5], [1, 1.5]]):
+        raise Broken("the order of the calls: f(x + eps), then f(x - eps), element by element")
+
+
 def linear(seed: int, n: int, n_in: int, n_out: int, dtype=np.float64) -> dict:
     """Return a case of a linear layer."""
-    shapes = {"x": (n, n_in), "dy": (n, n_out), "W": (n_in, n_out), "b": (n_out,)}
+    shapes = {"x": (n, n_in), "grad_out": (n, n_out), "W": (n_in, n_out), "b": (n_out,)}
     draw = rng(seed)
     return {name: draw.normal(size=shape).astype(dtype) for name, shape in shapes.items()}
 
 
-def ask_linear(x, dy, W, b) -> dict:
-    """Ask a linear layer with these weights for its gradients."""
+def ask_linear(x, grad_out, W, b) -> dict:
+    """Ask a linear layer with these weights for its gradients, after those of another batch."""
     layer = lesson("section2_optimization.layers").Linear(*W.shape, rng=rng(0), dtype=W.dtype)
-    layer.params["W"][:], layer.params["b"][:] = W, b
+    layer.params = {"W": W, "b": b}
+    layer.forward(2 * x)
+    layer.backward(grad_out)
     layer.forward(x)
-    return {"dx": layer.backward(dy), "dW": layer.grads["W"], "db": layer.grads["b"]}
+    return {"dx": layer.backward(grad_out), "dW": layer.grads["W"], "db": layer.grads["b"]}
 
 
-def linear_gradients(x, dy, W, b, slip: str = "") -> dict:
+def linear_promises() -> None:
+    """RuntimeError without a forward pass."""
+    layer = lesson("section2_optimization.layers").Linear(2, 3, rng=rng(0))
+    refuses(RuntimeError, "backward before any forward", layer.backward, np.ones((1, 3)))
+
+
+@after_another
+def linear_gradients(x, grad_out, W, b, slip: str = "") -> dict:
     """Measure them; y is linear in x, W and b, so a difference over any distance is exact."""
     if slip == "W not transposed":
-        return {"dx": dy @ W} if len(W) == len(b) else {}
+        return {"dx": grad_out @ W} if len(W) == len(b) else {}
     if slip == "sum of all":
-        return {"db": np.full_like(b, dy.sum())}
+        return {"db": np.full_like(b, grad_out.sum())}
+    if slip == "mean":
+        return {"db": grad_out.mean(axis=0)}
     measured = {
-        "dx": gradient(lambda v: np.vdot(dy, v @ W + b), x, eps=1.0),
-        "dW": gradient(lambda v: np.vdot(dy, x @ v + b), W, eps=1.0),
-        "db": gradient(lambda v: np.vdot(dy, x @ W + v), b, eps=1.0),
+        "dx": gradient(lambda v: np.vdot(grad_out, v @ W + b), x, eps=1.0),
+        "dW": gradient(lambda v: np.vdot(grad_out, x @ v + b), W, eps=1.0),
+        "db": gradient(lambda v: np.vdot(grad_out, x @ W + v), b, eps=1.0),
     }
     return {name: grad.astype(W.dtype) for name, grad in measured.items()}
 
@@ -62,24 +92,27 @@ def linear_gradients(x, dy, W, b, slip: str = "") -> dict:
 def norm(seed: int, n: int, features: int, training: bool) -> dict:
     """Return a case of batch norm."""
     draw = rng(seed)
-    x, dy = draw.normal(1, 2, (n, features)), draw.normal(size=(n, features))
+    x, grad_out = draw.normal(1, 2, (n, features)), draw.normal(size=(n, features))
     gamma, beta = draw.uniform(0.5, 2, features), draw.normal(size=features)
-    return {"x": x, "dy": dy, "gamma": gamma, "beta": beta, "training": training}
+    return {"x": x, "grad_out": grad_out, "gamma": gamma, "beta": beta, "training": training}
 
 
-def ask_norm(x, dy, gamma, beta, training) -> dict:
-    """Ask a batch norm with these parameters for its gradients."""
+def ask_norm(x, grad_out, gamma, beta, training) -> dict:
+    """Ask a batch norm with these parameters for its gradients, after those of another batch."""
     layers = lesson("section2_optimization.layers")
     layer = layers.BatchNorm1d(len(gamma), eps=EPS, dtype=np.float64)
-    layer.params["gamma"][:], layer.params["beta"][:] = gamma, beta
+    layer.params = {"gamma": gamma, "beta": beta}
     layer.running_mean[:], layer.running_var[:] = MEAN, VAR
     layer.training = training
+    layer.forward(2 * x)
+    layer.backward(grad_out)
     layer.forward(x)
-    dx = layer.backward(dy)
+    dx = layer.backward(grad_out)
     return {"dx": dx, "dgamma": layer.grads["gamma"], "dbeta": layer.grads["beta"]}
 
 
-def norm_gradients(x, dy, gamma, beta, training, slip: str = "") -> dict:
+@after_another
+def norm_gradients(x, grad_out, gamma, beta, training, slip: str = "") -> dict:
     """Measure them; the slips hold statistics constant that are not, or the other way round."""
     mean, var = x.mean(axis=0), x.var(axis=0)
 
@@ -91,12 +124,12 @@ def norm_gradients(x, dy, gamma, beta, training, slip: str = "") -> dict:
 
     g = 1.0 if slip == "no gamma" else gamma
     grads = {
-        "dx": gradient(lambda v: np.vdot(dy, g * y(v)), x),
-        "dgamma": gradient(lambda v: np.vdot(dy, v * y(x)), gamma),
-        "dbeta": gradient(lambda v: np.vdot(dy, gamma * y(x) + v), beta),
+        "dx": gradient(lambda v: np.vdot(grad_out, g * y(v)), x),
+        "dgamma": gradient(lambda v: np.vdot(grad_out, v * y(x)), gamma),
+        "dbeta": gradient(lambda v: np.vdot(grad_out, gamma * y(x) + v), beta),
     }
     if slip == "no mean":
-        grads["dx"] += (dy * gamma).mean(axis=0) / np.sqrt(var + EPS)
+        grads["dx"] += (grad_out * gamma).mean(axis=0) / np.sqrt(var + EPS)
     return grads
 
 

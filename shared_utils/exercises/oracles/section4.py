@@ -1,13 +1,14 @@
 """The right answers of Section 4, and what the classic slips give in their place, in NumPy."""
 
+import contextlib
 import math
 from statistics import NormalDist
 from types import SimpleNamespace
 
 import numpy as np
 
-from shared_utils.exercises.oracles.common import rng
-from shared_utils.exercises.table import lesson
+from shared_utils.exercises.oracles.common import rng, same
+from shared_utils.exercises.table import Broken, lesson
 
 EPS = 1e-5  # of PyTorch's batch norm
 
@@ -111,18 +112,8 @@ def step_sums(losses, logits, labels, grads, slip: str = "") -> dict:
 
 def ask_features(x, mean, var) -> dict:
     """Ask for the features of a network whose backbone is one batch norm, in training mode."""
-    torch, training = lesson("torch"), lesson("section4_transfer.training")
-    runtime = lesson("section4_transfer.engine.runtime").Runtime(torch.device("cpu"), "fp32")
-
-    class Network(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.norm, self.fc = torch.nn.BatchNorm1d(len(mean)), torch.nn.Linear(len(mean), 2)
-
-        def forward(self, x):
-            return self.fc(self.norm(x))
-
-    network = Network().train()
+    training = lesson("section4_transfer.training")
+    network, runtime = small_network(len(mean))
     network.norm.running_mean.copy_(tensor(mean))
     network.norm.running_var.copy_(tensor(var))
     head = network.fc
@@ -133,6 +124,37 @@ def ask_features(x, mean, var) -> dict:
         "running mean afterwards": network.norm.running_mean,
         "the head is put back (1)": float(network.fc is head),
     }
+
+
+def small_network(width: int):
+    """Return a network whose backbone is one batch norm, in training mode, and a runtime."""
+    torch = lesson("torch")
+
+    class Network(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm, self.fc = torch.nn.BatchNorm1d(width), torch.nn.Linear(width, 2)
+
+        def forward(self, x):
+            return self.fc(self.norm(x))
+
+    runtime = lesson("section4_transfer.engine.runtime").Runtime(torch.device("cpu"), "fp32")
+    return Network().train(), runtime
+
+
+def features_promises() -> None:
+    """After an error, too, the head is back."""
+    network, runtime = small_network(2)
+    head = network.fc
+
+    def prepare(*_):
+        raise InterruptedError
+
+    with contextlib.suppress(InterruptedError):
+        extract = lesson("section4_transfer.training").extract_features
+        extract(network, tensor(np.ones((3, 2))), prepare, runtime)
+    if network.fc is not head:
+        raise Broken("after an error model.fc is not the head: put it back in a finally")
 
 
 def features(x, mean, var, slip: str = "") -> dict:
@@ -153,6 +175,7 @@ def ask_mixup(labels, classes, alpha) -> dict:
     pixels = torch.eye(n).view(n, 1, 1, n).repeat(1, 3, 1, 1)
     mix = lesson("section4_transfer.augment").mixup(classes, alpha)
     x, soft = mix(pixels, tensor(labels), torch.Generator().manual_seed(1))
+    same(np.eye(n), pixels[:, 0, 0].numpy(), "x")
     weights = x[:, 0, 0]
     return {
         "weights": weights,
@@ -196,7 +219,7 @@ def ask_interval(a, b, comparisons, overlap) -> dict:
     found = lesson("shared_utils.stats").paired_difference(
         a, b, comparisons=comparisons, overlap=overlap
     )
-    return {"mean": found.mean, "low": found.low, "high": found.high}
+    return {name: getattr(found, name) for name in ("mean", "low", "high", "pairs")}
 
 
 def student_quantile(p: float, freedom: int) -> float:
@@ -213,17 +236,20 @@ def interval(a, b, comparisons, overlap, slip: str = "") -> dict:
     """Student's interval over pairs; for one pair of boolean arrays that of Agresti and Min."""
     level = 1 - (0.05 if slip == "one-sided" else 0.025) / (1 if slip == "alone" else comparisons)
     normal = NormalDist().inv_cdf(level)
+    if np.shape(a) == (1,):
+        return {"mean": a[0] - b[0], "low": math.nan, "high": math.nan, "pairs": 1}
     if len(a) == 1:
         n, plus = len(a[0]) + 2, 0.0 if slip == "no half" else 0.5
         n = n - 4 * (0.5 - plus)
         ours, theirs = (a[0] & ~b[0]).sum() + plus, (~a[0] & b[0]).sum() + plus
         middle = (ours - theirs) / n
         half = normal * math.sqrt(((ours + theirs) / n - middle**2) / n)
-        return {"mean": a[0].mean() - b[0].mean(), "low": middle - half, "high": middle + half}
+        mean = a[0].mean() - b[0].mean()
+        return {"mean": mean, "low": middle - half, "high": middle + half, "pairs": 1}
     J, d = len(a), np.subtract(a, b)
     quantile = normal if slip == "normal" else student_quantile(level, J - 1)
     variance = d.var() if slip == "divisor J" else d.var(ddof=1)
     variance = np.var(a, ddof=1) + np.var(b, ddof=1) if slip == "unpaired" else variance
     scale = {"no root of J": 1.0, "no overlap": 1 / J}.get(slip, 1 / J + overlap)
     half = quantile * math.sqrt(scale * variance)
-    return {"mean": d.mean(), "low": d.mean() - half, "high": d.mean() + half}
+    return {"mean": d.mean(), "low": d.mean() - half, "high": d.mean() + half, "pairs": J}

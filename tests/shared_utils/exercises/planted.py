@@ -206,6 +206,8 @@ OTHER_ANSWERS = {
     "1.5": {
         "backward": """
             _, g_grad = ACTIVATIONS[self.activation]
+            if self._dZ is None:
+                raise RuntimeError("no loss yet")
             dZ = self._dZ
             for layer in reversed(range(1, self.depth + 1)):
                 A = self._A[layer - 1]
@@ -269,7 +271,10 @@ OTHER_ANSWERS = {
             for epoch in range(settings.epochs):
                 for batch in minibatches(len(x), settings.batch_size, shuffle):
                     if step >= first_step:
-                        loss = learn(model, x[batch], y[batch])
+                        images = x[batch]
+                        if settings.augment is not None:
+                            images = settings.augment(images, draws)
+                        loss = learn(model, images, y[batch])
                         if not np.isfinite(loss):
                             raise FloatingPointError(f"epoch {epoch + 1}: the loss became {loss}")
                         optimizer.lr = learning_rate(settings.schedule, settings.lr, step, total)

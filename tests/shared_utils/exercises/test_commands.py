@@ -7,6 +7,7 @@ import pytest
 
 from shared_utils.errors import UserError
 from shared_utils.exercises import __main__ as commands
+from shared_utils.exercises import handout
 from shared_utils.exercises.grading import Verdict
 from shared_utils.exercises.handout import RECORD
 from shared_utils.exercises.table import exercises
@@ -31,19 +32,31 @@ def make(tmp_path, monkeypatch):
     return make
 
 
+def line_of(file: str, text: str) -> int:
+    lines = (handout.ROOT / file).read_text(encoding="utf-8").splitlines()
+    return next(number for number, line in enumerate(lines, start=1) if line.startswith(text))
+
+
 def test_the_list_holds_every_exercise_and_the_state_of_a_handout(make, capsys):
     commands.main(["list"])
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[1:]] == list(exercises())
-    commands.main(["list", str(make("one", e1_1="done", e2_2="wrong"))])
+    assert [line.split()[0] for line in lines[1::2]] == list(exercises())
+    where = f"section1_mlp/functions.py:{line_of('section1_mlp/functions.py', 'def softmax')}"
+    assert lines[2].strip() == where
+    commands.main(["list", str(make("one", e1_2="right", e2_2="wrong"))])
     lines = capsys.readouterr().out.splitlines()
-    assert "done" in lines[1] and "wrong" in lines[8] and "done" not in lines[2]
+    assert [line.split()[:3] for line in lines[1:6:2]] == [
+        ["1.2", "15", "right"],
+        ["2.2", "15", "wrong"],
+        ["1.1", "10", "softmax,"],
+    ]
 
 
 def test_a_hint_and_a_solution_are_printed(capsys):
     commands.main(["hint", "1.1", "2.2"])
     said = capsys.readouterr().out
     assert exercises()["1.1"].hint in said and 'section1_mlp/README.md, "Forward"' in said
+    assert f"functions.py:{line_of('section1_mlp/functions.py', 'def softmax')}" in said
     commands.main(["solution", "1.3"])
     assert "+    grad = probs.copy()" in capsys.readouterr().out
 
@@ -62,7 +75,7 @@ def test_many_handouts_make_one_table(make, tmp_path, capsys):
         [str(tmp_path), "", "not graded", ""],
         [str(second), "1.1", "right", ""],
     ]
-    assert json.loads((first / RECORD).read_text())["exercises"] == {"1.1": "done", "1.2": "wrong"}
+    assert json.loads((first / RECORD).read_text())["exercises"] == {"1.1": "right", "1.2": "wrong"}
     assert "is not a hand-out" in capsys.readouterr().out
 
 
@@ -73,14 +86,25 @@ def test_check_ends_with_0_when_all_is_right_and_says_what_comes_first_when_not(
         commands.main(["check", str(folder)])
     said = capsys.readouterr().out
     assert "it builds on 1.2: get that right first" in said
+    assert "or: python -m shared_utils.exercises hint 1.5\n" in said
+    assert "write in section1_mlp/model.py" in said
+    assert said.endswith("in the whole hand-out, 1 of 3 started exercises are right\n")
     assert max(len(block.splitlines()) for block in said.split("\n\n")) <= 10
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["check", "{}/no"], "is not a hand-out"),
-        (["check", "{}", "1.2"], "exercise 1.2 was not started"),
+        (["check", "{}/no"], "no is neither a number such as 1.5 nor a folder"),
+        (["check", "1"], "^1 is neither a number such as 1.5 nor a folder"),
+        (["check", "1,5"], "^1,5 is neither a number"),
+        (["check", "2.2."], r"^2\.2\. is neither a number"),
+        (["check", "{}/.."], r"is not a hand-out .*: go to yours with cd, or make one"),
+        (["check", "{}/part"], r"part is a part of a hand-out: go to its own folder, cd .*one$"),
+        (["list", "{}/no"], "is not a hand-out"),
+        (["check", "{}", "--csv", "{}/no/v.csv"], r"v\.csv cannot be written"),
+        (["check", "{}", "--csv", "{}"], "cannot be written"),
+        (["check", "{}", "1.2"], r"not started in .*: python -m .* start 1\.2 --to .*one$"),
         (["check", "{}", "9.9"], "there is no exercise 9.9; there are 1.1, 1.2"),
         (["hint", "nine"], "there is no exercise nine"),
         (["start", "0.1", "--to", "{}"], "there is no exercise 0.1"),
@@ -88,6 +112,7 @@ def test_check_ends_with_0_when_all_is_right_and_says_what_comes_first_when_not(
 )
 def test_a_mistake_on_the_command_line_is_one_line(make, arguments, words):
     folder = make("one", e1_1="right")
+    (folder / "part").mkdir()
     with pytest.raises(UserError, match=words) as refusal:
         commands.main([text.format(folder) for text in arguments])
     assert "\n" not in str(refusal.value)

@@ -1,6 +1,7 @@
 """A student's code may do what it likes: the verdict comes, in words, and nothing else happens."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -50,12 +51,11 @@ def test_the_empty_function_is_not_done_and_the_original_is_right(folder, write)
         ("    import sys\n    sys.exit(0)\n", "take sys.exit"),
         ("    import os\n    os._exit(0)\n", "ended without an answer"),
         ("    import ctypes\n    ctypes.string_at(0)\n", "ended with status"),
-        ("    return (logits\n", "SyntaxError in section1_mlp/functions.py, line"),
         ("    return softmax(logits)\n", "calls itself without an end"),
         ("    return input()\n", "EOFError"),
         (
             "    raise KeyboardInterrupt\n",
-            "KeyboardInterrupt in section1_mlp/functions.py, line 52",
+            "KeyboardInterrupt in section1_mlp/functions.py:52",
         ),
     ],
 )
@@ -200,16 +200,19 @@ def test_another_answer_to_the_same_question_is_seen():
 
 
 def test_an_exercise_that_needs_another_says_so():
-    error = {"type": "NotImplementedError", "text": "exercise 3.3: im2col and col2im", "place": ""}
+    error = {"type": "NotImplementedError", "text": "exercise 3.3: im2col and col2im"}
+    error |= {"file": "", "line": 0, "function": "im2col", "more": False}
     found = judge(exercises()["3.4"], [answers(error=error)])
     assert found.lines == ("it needs exercise 3.3: do that one first",)
 
 
 def test_an_exercise_whose_package_is_missing_is_not_graded(folder):
-    missing = folder / "torch.py"
-    missing.write_text("raise ModuleNotFoundError(\"No module named 'torch'\")\n")
+    missing = folder / "torch"
+    missing.mkdir()
+    text = "raise ModuleNotFoundError(\"No module named 'torch'\")\n"
+    (missing / "__init__.py").write_text(text)
     found = grade(exercises()["4.1"], folder)
-    missing.unlink()
+    shutil.rmtree(missing)
     assert found.status == "not graded" and found.lines[0].startswith("this exercise needs torch")
 
 
@@ -229,8 +232,8 @@ def test_from_start_to_a_verdict_by_the_command_itself(tmp_path):
     path.write_text(path.read_text().replace(hole, "return (probs - np.eye(probs.shape[1])[y])"))
     done = command("check", cwd=folder)
     assert done.returncode == 1 and "5 times too large, exactly N" in done.stdout
-    assert command("list", cwd=folder).stdout.splitlines()[3].split()[:3] == ["1.3", "10", "wrong"]
+    assert command("list", cwd=folder).stdout.splitlines()[1].split()[:3] == ["1.3", "10", "wrong"]
     text = path.read_text().replace("return (probs", "return (1 / len(y)) * (probs")
     path.write_text(text)
     done = command("check", "1.3", cwd=folder)
-    assert done.returncode == 0 and "1 of 1 started exercises are done" in done.stdout
+    assert done.returncode == 0 and "1 of 1 started exercises are right" in done.stdout

@@ -54,7 +54,7 @@ def small(tmp_path, monkeypatch):
     """A repository of the files that exercises 1.1, 1.2 and 2.2 need, without git."""
     root = tmp_path / "repository"
     for path in repository_files(ROOT):
-        if path.suffix == ".py" and path.parts[0] != "tests":
+        if path.name == "README.md" or (path.suffix == ".py" and path.parts[0] != "tests"):
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / path, root / path)
     monkeypatch.setattr(handout, "ROOT", root)
@@ -86,6 +86,9 @@ def test_a_handout_differs_from_the_repository_in_its_holes_alone(made):
     for row in exercises().values():
         for function in row.functions:
             holes.setdefault(file_of(function), []).append((row.number, function.split(":")[1]))
+    page = copied.pop("README.md").decode()
+    assert page.startswith("Your exercises: `python -m shared_utils.exercises list`")
+    assert page.endswith("\n\n" + (ROOT / "README.md").read_text(encoding="utf-8"))
     for file, content in copied.items():
         expected = (ROOT / file).read_bytes()
         for number, name in holes.get(file, []):

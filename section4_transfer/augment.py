@@ -8,6 +8,7 @@ the same changes on every device), and returns images and labels.
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -135,10 +136,10 @@ def mixup(classes: int, alpha: float = 0.2) -> Augmentation:
 AUGMENTATIONS = ("crop", "flip", "rotate", "jitter", "grayscale", "erase", "mixup")
 
 
-def augmentations_of(names: Sequence[str], classes: int) -> list[Augmentation]:
-    """Return the named augmentations in their order of application."""
-    known = {f.__name__: f for f in (crop, flip, rotate, jitter, grayscale, erase)}
-    known["mixup"] = mixup(classes)
+def augmentations_of(names: Sequence[str], classes: int, pad: float = 1 / 16) -> list[Augmentation]:
+    """Return the named augmentations in their order of application; `pad` is the crop's."""
+    known = {f.__name__: f for f in (flip, rotate, jitter, grayscale, erase)}
+    known |= {"crop": partial(crop, pad=pad), "mixup": mixup(classes)}
     return [known[name] for name in AUGMENTATIONS if name in names]
 
 

@@ -10,8 +10,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
 
-from section4_transfer.engine.flags import add_fraction_flags, add_study_flags, recipe_from
-from shared_utils.cli import open_run, parse_args, start
+from section4_transfer.engine.flags import (
+    add_fraction_flags,
+    add_study_flags,
+    parse_study_args,
+    recipe_from,
+)
+from shared_utils.cli import open_run, start
 
 HERE = Path(__file__).resolve().parent
 QUICK = {
@@ -44,7 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> dict:
     """Train every network on every fraction, test each once, write all, return the summary."""
     parser = build_parser()
-    args = parse_args(parser, argv, QUICK)
+    args = parse_study_args(parser, argv, QUICK)
     args.fractions = sorted(set(args.fractions))
 
     # PyTorch takes seconds to import: only now.

@@ -10,8 +10,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
 
-from section4_transfer.engine.flags import add_study_flags, recipe_from
-from shared_utils.cli import open_run, parse_args, positive_int, start
+from section4_transfer.engine.flags import add_study_flags, parse_study_args, recipe_from
+from shared_utils.cli import open_run, positive_int, start
 
 HERE = Path(__file__).resolve().parent
 QUICK = {
@@ -46,7 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> dict:
     """Train the twins of every depth, test each once, write all outputs, return the summary."""
     parser = build_parser()
-    args = parse_args(parser, argv, QUICK)
+    args = parse_study_args(parser, argv, QUICK)
     args.depth = sorted(set(args.depth))
 
     # PyTorch takes seconds to import: only now.

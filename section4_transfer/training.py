@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from section4_transfer.engine.averaging import WeightAverage
 from section4_transfer.engine.devices import memory_errors
 from section4_transfer.engine.recipe import Recipe
 from section4_transfer.engine.runtime import Runtime
@@ -64,6 +65,7 @@ def train_steps(
             nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
         set_lr(optimizer, recipe.lr_factor(step / total))
         optimizer.step()
+        training.end_step(step)
         yield losses.detach() / len(mine)
 
 
@@ -83,7 +85,8 @@ def fit(
 
     `prepare(x, y, generator)` makes a batch; in evaluation it gets no generator. `groups` are the
     optimizer's parameter groups. `history.series` holds, for each epoch, the mean "gradient_norms"
-    of the layers, and the "seconds" of training up to its end. The model comes back on the CPU and
+    of the layers, and the "seconds" of training up to its end; and "first_gradient_norms", those of
+    the first step, in which the weights are the initial ones. The model comes back on the CPU and
     without gradients, so that a study's networks do not fill a GPU.
 
     Raises FloatingPointError, naming the epoch, when the loss is no longer finite, and UserError
@@ -98,7 +101,7 @@ def fit(
         for step in run.watch(training, steps):
             if step.ends_epoch:
                 row = {"epoch": step.epoch} | training.train_scores(runtime)
-                row["val_loss"], row["val_acc"] = evaluate(model, val, prepare, runtime)
+                row["val_loss"], row["val_acc"] = evaluate(training.result, val, prepare, runtime)
                 training.end_epoch(row)
                 run.log(row)
     model.load_state_dict(training.best)
@@ -118,7 +121,9 @@ class Training:
         self.epochs, self.steps_per_epoch = recipe.epochs, recipe.steps_per_epoch(n)
         self.samples = recipe.passes * n  # in an epoch
         self.step = 0  # how many are done
-        self.history = History(series={"gradient_norms": [], "seconds": []})
+        series = {"first_gradient_norms": [], "gradient_norms": [], "seconds": []}
+        self.history = History(series=series)
+        self.average = WeightAverage(model, recipe.ema) if recipe.ema else None
         self.best: dict[str, Tensor] = {}  # the weights of the best epoch
         # The layers' weights, input first: neither biases nor norms.
         self.weights = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
@@ -132,6 +137,18 @@ class Training:
         correct = (logits.argmax(1) == targets).sum().float()
         self.sums += torch.stack([losses, correct, torch.ones_like(losses) * len(logits)])
         self.norms += torch.stack([torch.linalg.vector_norm(w.grad) for w in self.weights])
+
+    def end_step(self, step: int) -> None:
+        """Note what is there after step `step`, counted from 0, and not after the epoch."""
+        if step == 0:
+            self.history.series["first_gradient_norms"] = self.norms.tolist()
+        if self.average is not None:
+            self.average.add(self.model, step)
+
+    @property
+    def result(self) -> nn.Module:
+        """The network that is evaluated and kept: the average of the weights, if there is one."""
+        return self.model if self.average is None else self.average.model
 
     def train_scores(self, runtime: Runtime) -> dict:
         """Return the epoch's loss and accuracy over all samples, as they were while it learned.
@@ -152,7 +169,7 @@ class Training:
         self.sums.zero_()
         self.norms.zero_()
         if self.history.add(row):
-            self.best = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+            self.best = {k: v.detach().clone() for k, v in self.result.state_dict().items()}
 
     def state(self) -> dict:
         """Return it all in plain containers and tensors; of a finished training, the result."""
@@ -161,6 +178,8 @@ class Training:
         if self.step < self.epochs * self.steps_per_epoch:
             state["model"] = self.model.state_dict()
             state["optimizer"] = self.optimizer.state_dict()
+            if self.average is not None:
+                state["average"] = self.average.model.state_dict()
         return state
 
     def load_state(self, state: dict) -> None:
@@ -169,6 +188,8 @@ class Training:
         self.model.load_state_dict(state.get("model", state["best"]))
         if "optimizer" in state:
             self.optimizer.load_state_dict(state["optimizer"])
+            if self.average is not None:
+                self.average.model.load_state_dict(state["average"])
         self.sums.copy_(state["sums"])
         self.norms.copy_(state["norms"])
         self.step, self.history, self.best = step, history, state["best"]
@@ -177,17 +198,29 @@ class Training:
 def make_optimizer(
     model: nn.Module, recipe: Recipe, groups: list[dict] | None = None
 ) -> torch.optim.SGD:
-    """Return the recipe's optimizer of `model`, or of parameter groups with lrs of their own."""
+    """Return the recipe's optimizer of `model`, or of parameter groups with lrs of their own.
+
+    Weight decay pulls on the layers' weights alone. Biases and the gains and shifts of batch norm,
+    which are vectors, go without: few as they are, they fit no noise.
+    """
     optimizer = torch.optim.SGD(
-        groups or [p for p in model.parameters() if p.requires_grad],
+        [split for group in groups or [{"params": model.parameters()}] for split in _split(group)],
         recipe.lr,
         momentum=0.9,
-        nesterov=True,
+        nesterov=recipe.nesterov,
         weight_decay=recipe.weight_decay,
     )
     for group in optimizer.param_groups:
         group["peak_lr"] = group["lr"]
     return optimizer
+
+
+def _split(group: dict) -> list[dict]:
+    """Return the group's parameters that are trained in two groups: matrices, and vectors."""
+    trained = [p for p in group["params"] if p.requires_grad]
+    matrices, vectors = ([p for p in trained if (p.ndim > 1) == kind] for kind in (True, False))
+    splits = [group | {"params": matrices}, group | {"params": vectors, "weight_decay": 0.0}]
+    return [split for split in splits if split["params"]]
 
 
 def set_lr(optimizer: torch.optim.SGD, factor: float) -> None:

@@ -4,17 +4,20 @@ import argparse
 from dataclasses import fields
 from pathlib import Path
 
-from section4_transfer.engine.recipe import SCHEDULES, Recipe
+from section4_transfer.engine.recipe import WARM_UP, Recipe
 from shared_utils.cli import (
     IMAGE_DATASETS,
     add_shared_flags,
     momentum_number,
     non_negative_float,
+    parse_args,
     positive_int,
 )
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16")
+# What belongs to the steps of He et al. (2015), section 4.2, and differs from our defaults.
+PUBLISHED = {"weight_decay": 1e-4, "crop": 1 / 8, "nesterov": False}
 
 
 def add_study_flags(
@@ -36,6 +39,30 @@ def add_study_flags(
         weight_decay=5e-4,
     )
     add_recipe_flags(parser)
+    parser.add_argument(
+        "--crop",
+        type=fraction,
+        default=1 / 16,
+        help="largest shift of an augmented image, as a part of its side (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--ema",
+        type=momentum_number,
+        default=0.0,
+        help="evaluate and keep a moving average of the weights, with this decay, such as 0.999"
+        " (default: none)",
+    )
+
+
+def parse_study_args(
+    parser: argparse.ArgumentParser, argv: list[str] | None, quick: dict
+) -> argparse.Namespace:
+    """Parse `argv`; `--quick` and `--schedule step` change defaults: explicit flags still win."""
+    args = parse_args(parser, argv, quick)
+    if args.schedule == "step":
+        parser.set_defaults(**PUBLISHED)
+        args = parse_args(parser, argv, quick)
+    return args
 
 
 def add_fraction_flags(
@@ -71,9 +98,22 @@ def add_recipe_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--schedule",
         type=lambda text: text.replace("one-cycle", "onecycle"),  # its name in earlier versions
-        choices=list(SCHEDULES),
+        choices=list(WARM_UP),
         default="onecycle",
-        help="of the learning rate, whose peak is --lr (default: %(default)s)",
+        help="of the learning rate, whose peak is --lr; step: as published for CIFAR, with"
+        " --weight-decay 1e-4 --crop 0.125 --no-nesterov by default (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--warm-up",
+        type=momentum_number,
+        help="part of the run in which the learning rate rises to its peak, in [0, 1) (default:"
+        f" {', '.join(f'{part:g} for {name}' for name, part in WARM_UP.items())})",
+    )
+    parser.add_argument(
+        "--nesterov",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="Nesterov's momentum, not the heavy ball's (default: on)",
     )
     for name, kind, meaning in (
         ("--label-smoothing", momentum_number, "part of a label that all classes share, in [0, 1)"),

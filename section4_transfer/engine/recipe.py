@@ -1,8 +1,9 @@
 """How a network is trained: the numbers of a recipe, and the schedules of its learning rate.
 
-A schedule is a factor on the peak, `Recipe.lr`; a function of the run's progress p in [0, 1):
+A schedule is a factor on the peak, `Recipe.lr`; a function of the run's progress p in [0, 1). In a
+first part of the run, `Recipe.warm_up`, it rises in a straight line from 0.1 to 1. Then:
 
-    onecycle  up in a straight line over the first quarter, then down along half a cosine
+    onecycle  down along half a cosine, after a warm-up over a quarter of the run
               (after Smith and Topin 2018, "Super-convergence")
     cosine    (1 + cos(pi p)) / 2 (Loshchilov and Hutter 2017, "SGDR", equation 5)
     step      1, a tenth from one half on, a hundredth from three quarters on (He et al. 2015)
@@ -13,37 +14,35 @@ from dataclasses import dataclass
 
 from shared_utils.errors import UserError
 
-_WARM_UP = 0.25
+WARM_UP = {"onecycle": 0.25, "cosine": 0.0, "step": 0.0}  # by schedule; also their names
 
 
-def _cosine(progress: float) -> float:
-    return (1 + math.cos(math.pi * progress)) / 2
-
-
-def _onecycle(progress: float) -> float:
-    if progress < _WARM_UP:
-        return 0.1 + 0.9 * progress / _WARM_UP
-    return _cosine((progress - _WARM_UP) / (1 - _WARM_UP))
-
-
-def _step(progress: float) -> float:
-    return 1.0 if progress < 0.5 else 0.1 if progress < 0.75 else 0.01
-
-
-SCHEDULES = {"onecycle": _onecycle, "cosine": _cosine, "step": _step}
+def schedule(name: str, progress: float, warm_up: float | None = None) -> float:
+    """Return the factor on the peak learning rate; `warm_up` None is the schedule's own."""
+    if warm_up is None:
+        warm_up = WARM_UP[name]
+    if progress < warm_up:
+        return 0.1 + 0.9 * progress / warm_up
+    if name == "step":
+        return 1.0 if progress < 0.5 else 0.1 if progress < 0.75 else 0.01
+    return (1 + math.cos(math.pi * (progress - warm_up) / (1 - warm_up))) / 2
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """SGD with Nesterov's momentum of 0.9, and what the flags say."""
+    """SGD with a momentum of 0.9, and what the flags say."""
 
     epochs: int
     batch_size: int  # of all processes together
     lr: float  # the peak
     weight_decay: float = 5e-4
     schedule: str = "onecycle"
+    warm_up: float | None = None  # part of the run; None: the schedule's own
+    nesterov: bool = True
     label_smoothing: float = 0.0
     clip: float = 0.0  # the largest norm of the whole gradient; 0: any
+    crop: float = 1 / 16  # largest shift of an image, as a part of its side
+    ema: float = 0.0  # decay of the average of the weights that is evaluated; 0: no average
     passes: int = 1  # over the training images in an "epoch", between two evaluations
 
     def check(self, processes: int, n: int | None = None) -> None:
@@ -65,11 +64,11 @@ class Recipe:
 
     def lr_factor(self, progress: float) -> float:
         """Return the schedule's factor on every peak learning rate."""
-        return SCHEDULES[self.schedule](progress)
+        return schedule(self.schedule, progress, self.warm_up)
 
 
 def passes_for(fraction: float) -> int:
-    """Return how often an epoch passes over a fraction of the training set.
+    """Return how often an epoch passes over a fraction of the training images.
 
     As many images are shown as the whole set has. Else few labels would also mean few steps, and a
     study could not tell which of the two a network lacks.

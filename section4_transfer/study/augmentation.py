@@ -53,7 +53,7 @@ class AugmentationStudy(Study):
         data, kept = self.data, self.fractions[fraction]
         classes, passes = len(data.classes), passes_for(fraction)
         model = initialise(MODELS[self.model](classes), generator(seed, "init"))
-        augmentations = augmentations_of(augmentations, classes)
+        augmentations = augmentations_of(augmentations, classes, self.recipe.crop)
         pipeline = Pipeline(*data.statistics(), augmentations, self.size)
         train = partial(
             fit,
@@ -79,7 +79,8 @@ class AugmentationStudy(Study):
         """Draw the figures of this study."""
         sizes = {fraction: len(kept) for fraction, kept in self.fractions.items()}
         gains = find_gains(groups, list(self.fractions))
-        plots_augmentation.draw_all(path, groups, gains, sizes, self.data)
+        plots_augmentation.draw_all(path, groups, gains, sizes, self.data.title)
+        plots_augmentation.grid(path / "grid.png", self.data, self.recipe.crop)
 
 
 def augmentation_sets() -> dict[str, list[str]]:

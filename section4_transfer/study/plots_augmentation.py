@@ -15,31 +15,28 @@ _SHOWN = 8  # images in the grid
 
 
 def draw_all(
-    folder: Path, groups: Groups, gains: dict, sizes: dict[float, int], data: TorchData
+    folder: Path, groups: Groups, gains: dict, sizes: dict[float, int], title: str
 ) -> None:
-    """Draw every figure into `folder`; `sizes` holds the number of images of each fraction."""
+    """Draw the results into `folder`; `sizes` holds the number of images of each fraction."""
     largest = max(sizes)
     suffix = "" if largest == 1 else with_fraction("", largest)
-    grid(folder / "grid.png", data)
     seeds = max(len(outcomes) for outcomes in groups.values())
-    gains_of_each(folder / "gains.png", gains[f"{largest:g}"], seeds, data.title)
-    accuracies(folder / "accuracy.png", groups, data.title)
+    gains_of_each(folder / "gains.png", gains[f"{largest:g}"], seeds, title)
+    accuracies(folder / "accuracy.png", groups, title)
     shown = [f"{name}{suffix}" for name in ("none", *AUGMENTATIONS, "all")]
-    curves(
-        folder / "curves.png", {name: groups[name] for name in shown if name in groups}, data.title
-    )
+    curves(folder / "curves.png", {name: groups[name] for name in shown if name in groups}, title)
     if len(sizes) > 1:
-        accuracy_against_images(folder / "accuracy_against_images.png", groups, sizes, data.title)
+        accuracy_against_images(folder / "accuracy_against_images.png", groups, sizes, title)
 
 
-def grid(path: Path, data: TorchData) -> None:
+def grid(path: Path, data: TorchData, pad: float) -> None:
     """Show what each augmentation, and all together, does to the same images, one a column."""
     rows = {"none": [], **{name: [name] for name in AUGMENTATIONS}, "all": list(AUGMENTATIONS)}
     images, labels = data.x_train[:_SHOWN].float() / 255, data.y_train[:_SHOWN]
     fig, axes = new_figure(len(rows), 1, (7.6, 0.84 * len(rows)))
     for ax, (name, names) in zip(axes, rows.items(), strict=True):
         x, y, draws = images, labels, generator(0, f"grid of {name}")
-        for augmentation in augmentations_of(names, len(data.classes)):
+        for augmentation in augmentations_of(names, len(data.classes), pad):
             x, y = augmentation(x, y, draws)
         strip = torch.cat([torch.nn.functional.pad(image, (1, 1), value=1.0) for image in x], 2)
         ax.imshow(strip.permute(1, 2, 0).numpy(), interpolation="nearest")

@@ -45,7 +45,8 @@ class Study:
     @property
     def augmentations(self) -> list[Augmentation]:
         """The augmentations of a network that is trained as usual; a 2 has no mirror image."""
-        return [crop] if self.data.name == "photo-digits" else [crop, flip]
+        shift = partial(crop, pad=self.recipe.crop)
+        return [shift] if self.data.name == "photo-digits" else [shift, flip]
 
     def variants(self) -> Iterator[Variant]:
         """Yield every network to train. What they share may be made on the way."""

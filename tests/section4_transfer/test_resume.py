@@ -27,6 +27,7 @@ from tests.resume_helpers import kill, outcome, stop
 SMALL = ["--dataset", "photo-digits", "--device", "cpu", "--limit", "60", "--no-show"]
 # Two networks of 2 epochs of 4 steps.
 ARGS = [*SMALL, "--depth", "8", "--epochs", "2", "--batch-size", "16", "--lr", "0.5"]
+ARGS += ["--ema", "0.9", "--schedule", "step", "--warm-up", "0.5", "--label-smoothing", "0.1"]
 EVERY_STEP = ["--checkpoint-minutes", "1e-9"]
 
 

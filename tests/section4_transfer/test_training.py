@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from section4_transfer.engine.distributed import Group
-from section4_transfer.engine.recipe import SCHEDULES, Recipe
+from section4_transfer.engine.recipe import Recipe, schedule
 from section4_transfer.engine.runtime import Runtime
 from section4_transfer.models import CifarNet, initialise
 from section4_transfer.training import (
@@ -30,14 +30,15 @@ def test_training_is_the_loop_that_one_writes_by_hand():
     model = initialise(TinyNet(), generator(0, "init"))
     x, y = tiny_split(20)
     oracle = copy.deepcopy(model)
-    optimizer = torch.optim.SGD(
-        oracle.parameters(), 0.1, momentum=0.9, nesterov=True, weight_decay=1e-2
-    )
+    weights, biases = ([p for p in oracle.parameters() if p.ndim == n] for n in (4, 1))
+    weights.append(oracle.fc.weight)
+    groups = [{"params": weights, "weight_decay": 1e-2}, {"params": biases}]
+    optimizer = torch.optim.SGD(groups, 0.1, momentum=0.9, nesterov=True)
     order, step, expected = stream(5, "shuffle"), 0, []
     for _ in range(2):
         for batch in batches(20, 8, order):
             for group in optimizer.param_groups:
-                group["lr"] = 0.1 * SCHEDULES["onecycle"](step / 6)
+                group["lr"] = 0.1 * schedule("onecycle", step / 6)
             optimizer.zero_grad()
             logits = oracle(x[batch].float() / 255)
             loss = F.cross_entropy(logits, y[batch], label_smoothing=0.1)
@@ -116,7 +117,7 @@ def test_fit_counts_every_sample_and_keeps_the_best_epoch():
     model, val = initialise(TinyNet(), generator(0, "init")), tiny_split(31, seed=1)
     run = Recording(model)
     history = fit(model, tiny_split(50), val, as_float, Recipe(12, 8, 0.5), CPU, seed=0, run=run)
-    assert history.rows == run.rows and {len(s) for s in history.series.values()} == {12}
+    assert history.rows == run.rows and len(history.series["seconds"]) == 12
     ranks = [(row["val_acc"], -row["val_loss"]) for row in run.rows]
     assert history.best_epoch == ranks.index(max(ranks)) + 1
     assert max(ranks)[0] > 0.8
@@ -265,6 +266,55 @@ def test_bf16_runs_the_forward_pass_in_bf16_and_keeps_the_weights_in_float32():
     fit(model, tiny_split(12), tiny_split(6), as_float, Recipe(1, 6, 0.1), runtime, seed=0)
     assert set(seen) == {torch.bfloat16}
     assert {p.dtype for p in model.parameters()} == {torch.float32}
+
+
+def test_decay_pulls_on_matrices_alone_in_every_group():
+    model = CifarNet(8, 3)
+    backbone = [p for name, p in model.named_parameters() if not name.startswith("fc.")]
+    groups = [{"params": backbone, "lr": 0.1}, {"params": model.fc.parameters(), "lr": 1.0}]
+    model.conv.weight.requires_grad_(False)
+    found = make_optimizer(model, Recipe(1, 8, 0.5, weight_decay=0.25), groups).param_groups
+    decayed = {
+        id(p): (group["weight_decay"], group["peak_lr"]) for group in found for p in group["params"]
+    }
+    for name, p in model.named_parameters():
+        pull = 0.25 if name.endswith("weight") and "bn" not in name else 0.0
+        lr = 1.0 if name.startswith("fc.") else 0.1
+        expected = None if name == "conv.weight" else (pull, lr)
+        assert decayed.get(id(p)) == expected, name
+
+
+def test_the_average_of_weights_is_the_recurrence_written_out():
+    model, split = initialise(CifarNet(8, 3), generator(0, "init")), tiny_split(20)
+    oracle, recipe = copy.deepcopy(model), Recipe(8, 8, 0.1, ema=0.4)  # 24 steps
+    mean = {k: v.double().numpy().copy() for k, v in oracle.state_dict().items()}
+    histories = []
+    for t, _ in enumerate(steps(oracle, Recipe(8, 8, 0.1), split, seed=0)):
+        d = min(0.4, (1 + t) / (10 + t))
+        for key, value in oracle.state_dict().items():
+            mean[key] = d * mean[key] + (1 - d) * value.double().numpy()
+    run = Recording(model)
+    histories.append(fit(model, split, split, as_float, recipe, CPU, seed=0, run=run))
+    assert {d for d in (min(0.4, (1 + t) / (10 + t)) for t in range(24))} >= {0.1, 0.4}
+    assert histories[0].best_epoch == 8  # of which the average is compared
+    for key, value in model.state_dict().items():
+        if "num_batches" in key:
+            assert value == 24
+        else:
+            torch.testing.assert_close(value.double().numpy(), mean[key], rtol=1e-4, atol=1e-5)
+    loss, accuracy = evaluate(model, split, as_float, CPU)
+    assert (loss, accuracy) == (histories[0].best["val_loss"], histories[0].best["val_acc"])
+
+
+def test_the_first_gradients_are_those_of_the_initial_weights():
+    model = initialise(CifarNet(8, 3), generator(0, "init"))
+    oracle, (x, y) = copy.deepcopy(model), tiny_split(8)
+    F.cross_entropy(oracle.train()(x.float() / 255), y).backward()
+    norms = [p.grad.norm().item() for p in oracle.parameters() if p.ndim > 1]
+    history = fit(model, (x, y), (x, y), as_float, Recipe(3, 8, 0.1), CPU, seed=0)
+    assert history.series["first_gradient_norms"] == pytest.approx(norms, rel=1e-4)
+    assert history.series["gradient_norms"][0] == pytest.approx(norms, rel=1e-4)
+    assert history.series["gradient_norms"][1] != pytest.approx(norms, rel=1e-4)
 
 
 @pytest.mark.parametrize(("batch_size", "try_"), [(64, 32), (6, 4)])

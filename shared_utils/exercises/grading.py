@@ -20,7 +20,7 @@ from shared_utils.exercises.strays import stray_words
 from shared_utils.exercises.table import Exercise
 
 MEMORY_MIB = 3072
-PROMISES = "what the docstring promises"
+PROMISES = "what docstring and hint promise"
 SECONDS = 20.0
 
 # The process takes this package from the grader and all else from the hand-out.

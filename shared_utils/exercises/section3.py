@@ -22,10 +22,11 @@ GEOMETRY = {
     "one too few": "one place too few along each axis: the + 1 is missing, `places` has it",
     "flipped": "the filter is turned by 180 degrees: in this lesson it is not",
 }
+GEOMETRY |= {f"{slip}, shape": GEOMETRY[slip] for slip in oracle.STEPS}
 SHAPES = {
     "shapes": "write the shape of each array beside the equation: is a transpose missing, or are"
-    " padding or stride not (height, width)? `places` gives the height and width of y",
-    "IndexError": "an index runs past the end: are padding and stride (height, width)?",
+    " kernel, padding or stride not (height, width)? `places` gives the height and width of y",
+    "IndexError": "an index runs past the end: are kernel, padding and stride (height, width)?",
 }
 
 EXERCISES = [

@@ -10,6 +10,8 @@ from shared_utils.exercises.table import Broken, lesson
 
 Pair = tuple[int, int]
 IMAGE = (40, 48)  # height and width, of the receptive fields
+STEPS = ("padding swapped", "stride swapped", "no stride")  # with the right number of windows, or
+# with as many as follow: ", shape"
 ORDERS = {"pixels first": "ijcnrq", "images last": "cijrqn", "width first": "cjinrq"}
 
 
@@ -96,12 +98,13 @@ def windows_of(
         (n + 2 * p - k) // s + 1
         for n, p, k, s in zip(x.shape[2:], padding, kernel, stride, strict=True)
     )
+    slip, _, shape = slip.partition(", ")
     (ph, pw) = {"padding swapped": padding[::-1], "no padding": (0, 0)}.get(slip, padding)
     (sh, sw) = {"stride swapped": stride[::-1], "no stride": (1, 1)}.get(slip, stride)
     padded = np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)))
     every = np.lib.stride_tricks.sliding_window_view(padded, kernel, axis=(2, 3))
     every = every[:, :, ::sh, ::sw]
-    if slip == "padding swapped":  # but as many windows as there should be
+    if slip in STEPS and not shape:
         every = every[:, :, :height, :width]
     if slip == "one too few":
         every = every[:, :, :-1, :-1]
@@ -144,23 +147,30 @@ def ask_columns(x, dcols, kernel, stride, padding) -> dict:
 
 
 def columns_oracle(x, dcols, kernel, stride, padding, slip: str = "") -> dict:
-    """im2col by einsum; col2im is its transpose, found by asking im2col for each pixel."""
+    """im2col by einsum, and col2im, which is its transpose."""
     window = kernel, stride, padding
-    if slip.startswith("last"):  # number the pixels (0: padding), and see which value comes last
-        sources = im2col(np.arange(1, x.size + 1).reshape(x.shape), *window)
-        order = "C" if slip == "last pixel" else "F"
-        dx = np.zeros(x.size + 1)
-        for source, value in zip(sources.ravel(order), dcols.ravel(order), strict=True):
-            dx[source] = value
-        return {"dx": dx[1:].reshape(x.shape)}
     if slip == "not cut":
         (ph, pw), window = padding, (kernel, stride, (0, 0))
         x = np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)))
     cols = im2col(x, *window, slip)
     if cols.shape != dcols.shape:
         return {"cols": cols}
-    dx = gradient(lambda v: np.vdot(dcols, im2col(v, *window, slip)), x, eps=1.0)
-    return {"cols": cols, "dx": dx.astype(dcols.dtype)}
+    return {"cols": cols, "dx": col2im(dcols, x.shape, *window, slip)}
+
+
+def col2im(
+    dcols: np.ndarray, shape: tuple[int, ...], kernel, stride, padding, slip=""
+) -> np.ndarray:
+    """Number the pixels from 1 (0: padding), see which each entry is a copy of, and add up."""
+    size = int(np.prod(shape))
+    sources = im2col(np.arange(1, size + 1).reshape(shape), kernel, stride, padding, slip)
+    if slip.startswith("last"):  # the entry that comes last wins
+        order, dx = "C" if slip == "last pixel" else "F", np.zeros(size + 1)
+        for source, value in zip(sources.ravel(order), dcols.ravel(order), strict=True):
+            dx[source] = value
+    else:
+        dx = np.bincount(sources.ravel(), dcols.ravel(), size + 1)
+    return dx[1:].reshape(shape).astype(dcols.dtype)
 
 
 def ask_convolution(x, W, b, stride, padding, grad_out) -> dict:
@@ -201,7 +211,7 @@ def convolution_gradients(x, W, b, stride, padding, grad_out, slip: str = "") ->
         rows, window = grad_out.reshape(len(W), -1), (W.shape[2:], stride, padding)
         dcols = W.reshape(len(W), -1).T @ rows
         return {
-            "dx": gradient(lambda v: np.vdot(dcols, im2col(v, *window)), x, eps=1.0),
+            "dx": col2im(dcols, x.shape, *window),
             "dW": (rows @ im2col(x, *window).T).reshape(W.shape),
             "db": rows.sum(axis=1),
         }

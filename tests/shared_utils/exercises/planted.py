@@ -58,6 +58,31 @@ EVERY_WINDOW = "for dx_pixel in self._pixels(dx):\n            self._add(dx_pixe
 FLIPPED = 'self.params["W"][:, :, ::-1, ::-1].reshape(self.out_channels, -1).T'
 SOFT = "w[:, None] * onehot + (1 - w[:, None]) * onehot[other]"
 
+FINALLY = """\
+    try:
+        return _outputs(model, images, prepare, runtime, head.in_features)
+    finally:
+        model.fc = head
+"""
+WITHOUT = """\
+    outputs = _outputs(model, images, prepare, runtime, head.in_features)
+    model.fc = head
+    return outputs
+"""
+LAST_LINE, TWICE = "dZ *= g_grad(A)\n", "right the first time, too large the second"
+PADDED, SWAPPED = "(ph, ph), (pw, pw)", "(pw, pw), (ph, ph)"
+CUT, PLACES = "[:, :, ph : ph + h, pw : pw + w]", "places(x.shape, kernel, stride, padding)"
+STEP = """\
+        for key, param in self.params.items():
+            param -= 0.1 * self.grads[key]
+"""
+
+
+def added(old: str, grad: str, value: str) -> tuple[str, str]:
+    """Return a line that writes a gradient, and one that adds it."""
+    return f"{old}{grad})", f"{grad}[:] += {value}"
+
+
 PLANTED = {
     "1.1": [
         ("axis=1", "axis=0", "each column sums to 1"),
@@ -77,12 +102,27 @@ PLANTED = {
     "1.4": [
         ("a * (1 - a)", "1 - a * a", "the derivative of tanh"),
         ("1 - a * a", "1 - a", "a is not squared"),
+        ("return a > 0", "a[a > 0] = 1\n    return a", "it changes its argument a"),
         ("a > 0", "a >= 0", "is always true"),
     ],
     "1.5": [
         ("dZ *= g_grad(A)", "pass", "g' is missing"),
         ("np.sum(dZ", "np.mean(dZ", "but db is the sum"),
         ("g_grad(A)", "1 - A * A", "that of tanh"),
+        ("g_grad(A)", "(A > 0)", "that of relu"),
+        (
+            "g_grad(A)",
+            "g_grad(self._affine(self._A[layer - 2], layer - 1))",
+            "g_grad takes a = g(z), not z",
+        ),
+        ("g_grad(A)", "g_grad(self._A[layer])", "self._A has entries 0 .. depth - 1"),
+        ("self._A[", "self.A[", "is the name as in the hand-out?"),
+        ("axis=0", "axis=1", "or is a sum over the wrong axis?"),
+        (*added("np.matmul(A.T, dZ, out=", 'self.grads[f"W{layer}"]', "A.T @ dZ"), TWICE),
+        ('out=self.grads[f"b', 'out=self.params[f"b', "only the optimizer does; write into grads"),
+        (LAST_LINE, LAST_LINE + STEP, "it changes the parameters (params)"),
+        ("raise RuntimeError(", "return (", "the docstring promises RuntimeError"),
+        ("dZ = dZ @", "self._dZ = dZ = dZ @", "it gives other gradients: self._dZ has changed"),
     ],
     "1.6": [
         ("+= grads[key]", "+= (1 - self.momentum) * grads[key]", "(1 - momentum) dW"),
@@ -97,6 +137,9 @@ PLANTED = {
             "a forward difference",
         ),
         ("return _element_by_element(difference, x.copy())", MOVED, "is not put back"),
+        ("_check(x, eps)", "pass", "eps = 0: the docstring promises ValueError, but"),
+        ("_check(x, eps)", "assert eps > 0", "but it is AssertionError"),
+        ("plus = f(shifted)", "_, plus = f(x), f(shifted)", "the order of the calls"),
     ],
     "2.2": [
         ('self.params["W"].T', 'self.params["W"]', "write the shape of each array"),
@@ -106,11 +149,26 @@ PLANTED = {
             "over the batch alone",
         ),
         ("x.T, grad_out", "x.T / len(x), grad_out", "once too often"),
+        ("np.sum(grad_out", "np.mean(grad_out", "the mean over the batch, but db is the sum"),
+        ("grad_out, axis=0", "grad_out, axis=1", "or is a sum over the wrong axis?"),
+        (*added("np.matmul(x.T, grad_out, out=", 'self.grads["W"]', "x.T @ grad_out"), TWICE),
+        ("self._cached()", "self._cache", "before any forward: the docstring promises Runtime"),
+        ('out=self.grads["b"]', 'out=self.params["b"]', "only the optimizer does"),
+        (
+            "return grad_out @",
+            "grad_out *= 2\n        return grad_out @",
+            "argument grad_out: work",
+        ),
     ],
     "2.3": [
         (" - g.mean(axis=0)", "", "through the mean"),
         (" - xhat * np.mean(g * xhat, axis=0)", "", "through the variance"),
         ('grad_out * self.params["gamma"]', "grad_out", "gamma is missing"),
+        (
+            "self._param_grads(grad_out, xhat)",
+            'self.grads["gamma"] += np.sum(grad_out * xhat, axis=0)',
+            TWICE,
+        ),
     ],
     "2.4": [
         (NESTEROV, "descend(theta, velocity, self.lr, scratch)", "that is the heavy ball"),
@@ -139,17 +197,36 @@ PLANTED = {
     "3.2": [
         ("W[o, c, i, j] *", "W[o, c, -1 - i, -1 - j] *", "turned by 180 degrees"),
         ("= b[o]", "= 0", "the bias is missing"),
+        (PADDED, SWAPPED, "are kernel, padding and stride (height, width)?"),
+        ("r * sh + i, q * sw + j", "r + i, q + j", "the stride is not used"),
+        ("(sh, sw), (ph", "(sw, sh), (ph", "are kernel, padding and stride (height, width)?"),
         ("W[o, c, i, j] *", "(c == len(W[o]) - 1) * W[o, c, i, j] *", "only the last input"),
     ],
     "3.3": [
         ("pixels += dcols", "pixels[:] = dcols", "the last one wins"),
         ("return cols", "return cols.transpose(1, 2, 0, 3, 4, 5)", "(kh, kw, C)"),
         ("return cols", "return cols.transpose(0, 1, 2, 4, 5, 3)", "(height, width, N)"),
+        ("return cols", "return cols.transpose(0, 2, 1, 3, 4, 5)", "(C, kw, kh)"),
+        ("cols[:, i, j] = ", "cols[:, kh - 1 - i, kw - 1 - j] = ", "turned by 180 degrees"),
+        (PADDED, SWAPPED, "padding is (height, width): the two are swapped"),
+        (
+            "(ph, pw) = kernel, stride, padding\n    height",
+            "(ph, pw) = kernel, stride, (0, 0)\n    padding = (0, 0)\n    height",
+            "the padding is missing",
+        ),
+        (PLACES, f"(n - 1 for n in {PLACES})", "one place too few along each axis"),
+        (CUT, "", "the padding is not cut off"),
+        (CUT, "[:, :, ph:-ph, pw:-pw]", "nothing is left of it: a cut [p:-p]"),
+        ("(c, kh, kw, n,", "(c, kw, kh, n,", "are kernel, padding and stride (height, width)?"),
+        ("height, width), x.dtype)", "height, width))", "its dtype is float64, but float32"),
     ],
     "3.4": [
         (".swapaxes(0, 1)", "", "without swapping batch and channels"),
         ("dy.sum(axis=1)", "dy.mean(axis=1)", "not their mean"),
         ("self._W_rows().T", FLIPPED, "turned by 180 degrees"),
+        ('self.grads["b"][:] =', 'self.grads["b"] +=', TWICE),
+        ('self.grads["b"][:] =', 'self.grads["b"] =', "the network holds the old one"),
+        ("if not self.needs_input_grad", "if False", "the docstring promises None"),
     ],
     "3.5": [
         (POOL, LAST_WINDOW, "the last one wins"),
@@ -159,6 +236,9 @@ PLANTED = {
     "3.6": [
         ("settings.lr, step, total", "settings.lr, step + 1, total", "lr is that of the next step"),
         ("batch_size, shuffle", "batch_size, np.random.default_rng(1)", "the same order"),
+        (" if settings.augment else x[batch]", " if False else x[batch]", "augment is not used"),
+        ('f"epoch {step // per_epoch + 1}: ', 'f"', "the error must name the epoch"),
+        ("augment else x[batch]", "augment else x[batch]\n        x[0] = 7", "its argument x"),
         ("islice(enumerate(batches), first_step, None)", "enumerate(batches)", "first_step is not"),
     ],
     "4.1": [
@@ -183,17 +263,20 @@ PLANTED = {
     "4.4": [
         ("(model).eval()", "(model)", "Call model.eval() first"),
         ("        model.fc = head", "        pass", "put it back"),
+        (FINALLY, WITHOUT, "put it back in a finally"),
         ("head, model.fc = model.fc, nn.Identity()", "head = model.fc", "write the shape of each"),
     ],
     "4.5": [
         ("x[other], soft", "x[other], onehot", "the labels are not mixed"),
         (SOFT, "(1 - w[:, None]) * onehot + w[:, None] * onehot[other]", "w and 1 - w are swapped"),
+        ("return w * x", "x *= 0.5\n        return w * x", "it changes its argument x"),
         ("rng.beta(alpha, alpha, len(x))", "np.full(len(x), rng.beta(alpha, alpha))", "the same w"),
     ],
     "4.6": [
         ("t.ppf(level, J - 1)", "NormalDist().inv_cdf(level)", "the normal quantile"),
         ("ddof=1", "ddof=0", "the divisor J"),
         ("(1 / J + overlap)", "(1 / J)", "the overlap of the folds is not used"),
+        ("middle, half = mean, math.nan", "middle, half = mean, 0.0", "one pair of numbers"),
     ],
 }
 

@@ -92,6 +92,33 @@ def test_check_ends_with_0_when_all_is_right_and_says_what_comes_first_when_not(
     assert max(len(block.splitlines()) for block in said.split("\n\n")) <= 10
 
 
+def test_a_verdict_that_is_no_wrong_case_names_none_in_the_table(make, tmp_path, monkeypatch):
+    verdict = Verdict("not done", "", ("still empty: softmax",))
+    monkeypatch.setattr(commands, "grade", lambda *_: verdict)
+    with pytest.raises(SystemExit):
+        commands.main(["check", str(make("one", e1_1="x")), "--csv", str(tmp_path / "v.csv")])
+    assert (tmp_path / "v.csv").read_text().splitlines()[1].endswith(",1.1,not done,")
+
+
+def test_what_comes_next_is_said_for_the_folder_one_stands_in(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(handout, "start", lambda rows, folder: ["made"])
+    monkeypatch.chdir(tmp_path)
+    for folder, words in ((".", "next: write"), ("work", "next: cd work, write")):
+        commands.main(["start", "1.1", "--to", folder])
+        assert words in capsys.readouterr().out
+
+
+def test_the_help_says_where_to_stand_and_a_limit_that_is_no_number_is_refused(capsys):
+    for arguments, words in (
+        (["--help"], "for the top folder, the one that holds shared_utils"),
+        (["check", "--seconds", "abc"], "'abc' is not a number of seconds"),
+    ):
+        with pytest.raises(SystemExit):
+            commands.main(arguments)
+        said = capsys.readouterr()
+        assert words in said.out + said.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

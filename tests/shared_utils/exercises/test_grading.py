@@ -66,6 +66,55 @@ def test_code_that_ends_in_any_way_gets_a_verdict(folder, write, body, words):
     assert found.case == "5 samples, 3 classes"
 
 
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("    raise NotImplementedError\n", "still empty: softmax in section1_mlp/functions.py:52"),
+        (RIGHT[: RIGHT.index("    return")] + HOLE, "functions.py:53 still raises NotImpl"),
+    ],
+)
+def test_a_raise_that_was_left_is_told_from_an_empty_function(folder, write, body, words):
+    write(body)
+    found = grade(ROW, folder)
+    assert found.status == "not done" and words in found.lines[0] and not found.case
+    assert ("delete that line" in found.lines[0]) == ("still raises" in words)
+
+
+def test_a_file_that_python_cannot_read_is_no_case_that_fails(folder, write):
+    write("    return (logits\n")
+    found = grade(ROW, folder)
+    assert found.status == "error" and not found.case
+    assert found.lines == (
+        "Python cannot read the file: SyntaxError in section1_mlp/functions.py:52:"
+        " '(' was never closed",
+    )
+
+
+def test_a_function_that_is_gone_or_has_another_name_is_asked_for(folder, write):
+    write("    pass\n\n\ndel softmax\n")
+    assert "is the name as in the hand-out?" in grade(ROW, folder).lines[1]
+    error = {"type": "NotImplementedError", "text": "", "function": "backward", "more": False}
+    error |= {"file": "section2_optimization/layers/base.py", "line": 9}
+    found = judge(exercises()["2.2"], [answers(error=error)])
+    assert found.status == "error" and "is the name as in the hand-out?" in found.lines[1]
+
+
+def test_a_file_that_hides_a_package_is_named(folder):
+    (folder / "numpy.py").write_text("")
+    try:
+        assert grade(ROW, folder).lines[0].startswith("numpy.py in ")
+        done = subprocess.run(
+            [sys.executable, "-m", "shared_utils.exercises", "list"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+        )
+    finally:
+        (folder / "numpy.py").unlink()
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert done.stderr.endswith("hides the package numpy of Python: give it another name\n")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps to the limit")
 def test_memory_has_a_limit_well_below_what_the_machine_has(folder, write):
     write("    return np.zeros((25_000, 25_000))\n")  # 5 GB, if they were ever touched

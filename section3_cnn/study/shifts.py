@@ -58,5 +58,6 @@ def conclude(shifted: dict[str, list[list[float]]]) -> list[str]:
             pair = [[accuracies[place] for accuracies in shifted[n]] for n in (better, other)]
             difference = paired_difference(*pair, comparisons=len(STEPS) * len(SHIFTS))
             where = f"shifted by {pixels} pixel{'s'[: pixels - 1]}" if pixels else "as it is"
-            lines.append(difference.sentence(f"test set {where}, accuracy, {better} minus {other}"))
+            what = f"accuracy on the test set {where}, {better} minus {other}"
+            lines.append(difference.sentence(what))
     return lines

@@ -19,12 +19,12 @@ def test_each_step_and_shift_is_judged_by_an_interval_that_holds_for_all_fifteen
     half = 100 * t.ppf(1 - 0.025 / 15, 1) * np.std([0.1, 0.101], ddof=1) / np.sqrt(2)
     interval = f"+10.05 points, 95 % interval {10.05 - half:+.2f} to {10.05 + half:+.2f}"
     assert lines[11] == (
-        f"test set shifted by 1 pixel, accuracy, max minus avg: {interval} "
+        f"accuracy on the test set shifted by 1 pixel, max minus avg: {interval} "
         "(15 comparisons together): a clear difference (over 2 seeds)"
     )
-    assert "as it is, accuracy, strided minus mlp: +0.00" in lines[0]
+    assert "as it is, strided minus mlp: +0.00" in lines[0]
     assert "no clear difference" in lines[0]
-    assert "shifted by 4 pixels, accuracy, avg minus strided" in lines[9]
+    assert "shifted by 4 pixels, avg minus strided" in lines[9]
     one = {name: ACCURACIES[:1] for name in NETWORKS}
     assert "one seed has no spread" in conclude(one)[0]
 

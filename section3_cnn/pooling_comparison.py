@@ -63,9 +63,10 @@ def main(argv: list[str] | None = None) -> dict:
         for seed in range(args.seed, args.seed + args.seeds)
         for name, build in NETWORKS.items()
     ]
+    largest = NETWORKS["max"](rng=stream(args.seed, "init"))  # it has the arrays of all others
     with (
         open_run(args, "pooling_compare", data.describe()) as run,
-        Workers(NETWORKS["max"](rng=stream(args.seed, "init")), args.threads) as workers,
+        Workers(largest, args.threads) as workers,
     ):
         groups = with_equal_seeds(train_all(networks, data, settings, run, workers))
         for outcome in chain(*groups.values()):  # the choices are made: the test set, once

@@ -53,11 +53,11 @@ def conclude(shifted: dict[str, list[list[float]]]) -> list[str]:
     `shifted` has a list of accuracies a seed, for each network.
     """
     lines = []
-    for better, other in STEPS:
+    for one, other in STEPS:
         for place, pixels in enumerate(SHIFTS):
-            pair = [[accuracies[place] for accuracies in shifted[n]] for n in (better, other)]
+            pair = [[accuracies[place] for accuracies in shifted[n]] for n in (one, other)]
             difference = paired_difference(*pair, comparisons=len(STEPS) * len(SHIFTS))
-            where = f"shifted by {pixels} pixel{'s'[: pixels - 1]}" if pixels else "as it is"
-            what = f"accuracy on the test set {where}, {better} minus {other}"
+            where = f"shifted by {pixels} pixel{'s' * (pixels > 1)}" if pixels else "as it is"
+            what = f"accuracy on the test set {where}, {one} minus {other}"
             lines.append(difference.sentence(what))
     return lines

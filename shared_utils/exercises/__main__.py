@@ -196,19 +196,17 @@ def check_folder(folder: Path, numbers: list[str], seconds: float) -> dict[str, 
 
 
 def report(
-    row: Exercise, verdict: Verdict, places: str = "", open_ones: Sequence[str] = ()
+    row: Exercise, verdict: Verdict, places: str, open_ones: Sequence[str] = ()
 ) -> list[str]:
     """Return a verdict in at most ten lines; `open_ones` must be right before this one can be."""
-    lines = [f"{row.number}  {row.title}: {verdict.status}"]
+    lines = [f"{row.number}  {row.title}, {places}: {verdict.status}"]
     if verdict.case:
         lines.append(f"  first failing case: {verdict.case}")
-    lines += [f"  {line}" for line in verdict.lines[:5]]
-    if verdict.status in ("right", "not graded"):
-        return lines
-    if open_ones:
+    lines += [f"  {line}" for line in verdict.lines[:6]]
+    if verdict.status in ("wrong", "error") and open_ones:
         lines.append(f"  it builds on {', '.join(open_ones)}: get that right first")
-    lines.append(f"  write in {places}")
-    lines.append(f'  see {row.page}, "{row.heading}", or: {PROGRAM} hint {row.number}')
+    if verdict.status in ("wrong", "error", "not done"):
+        lines.append(f'  see {row.page}, "{row.heading}", or: {PROGRAM} hint {row.number}')
     return lines
 
 

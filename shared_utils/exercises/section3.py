@@ -60,6 +60,7 @@ EXERCISES = [
             "no jump": "a step of this layer is `jump` pixels of the image, not one",
             "kernel": "the field grows by (k - 1) jumps, not k: the first pixel is there already",
             "added": "jumps multiply: j <- j s",
+            "swapped": "height and width are swapped: every pair is (height, width)",
             "no padding": "the padding moves the start to the left: a <- a - p j",
         },
     ),

@@ -36,6 +36,8 @@ def ask_fields(windows) -> dict:
 
 def fields(windows, slip: str = "") -> dict:
     """Follow units 0 and 1 of each layer down to the pixels; the slips follow the recurrences."""
+    if slip == "swapped":
+        return {name: rows[:, ::-1] for name, rows in fields(windows).items()}
     if slip:
         return fields_by_recurrence(windows, slip)
     found, units = {"size": [], "jump": [], "start": [], "units": []}, np.array(IMAGE)

@@ -128,6 +128,7 @@ PLANTED = {
         ("+= grads[key]", "+= (1 - self.momentum) * grads[key]", "(1 - momentum) dW"),
         ("param -= self.lr * v", "param = param - self.lr * v", "makes a new array"),
         ("if self.weight_decay:", "if False:", "the weight decay is missing"),
+        ("v += grads[key]", "grads[key] *= 2\n            v += grads[key]", "argument grads: work"),
     ],
     "2.1": [
         ("/ (2 * eps)", "/ eps", "2 eps apart"),
@@ -174,6 +175,11 @@ PLANTED = {
         (NESTEROV, "descend(theta, velocity, self.lr, scratch)", "that is the heavy ball"),
         ("velocity += g", "velocity += (1 - self.momentum) * g", "(1 - momentum) g"),
         ("if self.weight_decay:", "if False:", "the weight decay is missing"),
+        (
+            "if self.weight_decay:",
+            "g += 1\n        if True:",
+            "it changes its argument grads: work",
+        ),
     ],
     "2.5": [
         ("1 - beta2**t", "1.0", "the bias of v is not corrected"),
@@ -193,6 +199,7 @@ PLANTED = {
         ("(kernel - 1) * jump", "kernel * jump", "(k - 1) jumps, not k"),
         (FIELD, NEW_JUMP, "the new jump"),
         ("padding * jump", "padding", "`jump` pixels of the image"),
+        ("v in pair)", "v in pair[::-1])", "height and width are swapped"),
     ],
     "3.2": [
         ("W[o, c, i, j] *", "W[o, c, -1 - i, -1 - j] *", "turned by 180 degrees"),

@@ -46,7 +46,7 @@ def test_three_planted_slips_are_told_by_their_names(number, monkeypatch):
         with monkeypatch.context() as patch:
             put(patch, function, source_of(function).replace(old, new))
             found = verdict(row)
-        lines = report(row, found)
+        lines = report(row, found, "a.py:1")
         assert found.status in ("wrong", "error") and found.case in [*row.cases, PROMISES]
         assert said in "\n".join(lines), "\n".join([new, *lines])
         assert len(lines) <= 10
@@ -59,7 +59,7 @@ def test_right_answers_that_are_written_otherwise_are_right(number, monkeypatch)
         (function,) = (f for f in row.functions if f.endswith(name))
         put(monkeypatch, function, with_body(function, text))
     found = verdict(row)
-    assert found.status == "right", report(row, found)
+    assert found.status == "right", report(row, found, "a.py:1")
 
 
 def test_every_exercise_has_three_planted_slips():

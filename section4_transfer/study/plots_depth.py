@@ -4,31 +4,33 @@ from pathlib import Path
 
 import numpy as np
 
+from section4_transfer.study.degradation import training_error
 from section4_transfer.study.variants import Groups
 from shared_utils.plotting import COLORS, MARKERS, SEQUENTIAL, new_figure, save_figure
-from shared_utils.runs.outcomes import summarize
+from shared_utils.runs.outcomes import Outcome, summarize
 
 
 def draw_all(folder: Path, groups: Groups, depths: list[int], title: str) -> None:
     """Draw every figure into `folder`; `title` names the data."""
     curves(folder / "curves.png", groups, depths, title)
     first_gradient(folder / "gradient_first_layer.png", groups, depths, title)
+    gradient_at_start(folder / "gradient_at_start.png", groups, depths, title)
     gradient_map(folder / "gradient_map.png", groups, title)
     error_against_depth(folder / "error_against_depth.png", groups, depths, title)
     test_error(folder / "test_error.png", groups, depths, title)
 
 
 def curves(path: Path, groups: Groups, depths: list[int], title: str) -> None:
-    """Training loss and validation accuracy by epoch, first seed."""
+    """Training and validation error by epoch, first seed."""
     fig, axes = new_figure(1, 2, (10, 4.2))
     for name, outcomes in groups.items():
         rows = outcomes[0].history.rows
         epochs = [row["epoch"] for row in rows]
-        style = _style(name, depths)
-        axes[0].plot(epochs, [row["train_loss"] for row in rows], label=name, **style)
-        axes[1].plot(epochs, [100 * row["val_acc"] for row in rows], label=name, **style)
-    axes[0].set(xlabel="epoch", ylabel="training loss (nats)", title="Training loss")
-    axes[1].set(xlabel="epoch", ylabel="accuracy (%)", title="Validation accuracy")
+        for ax, part in zip(axes, ("train", "val"), strict=True):
+            errors = [100 - 100 * row[f"{part}_acc"] for row in rows]
+            ax.plot(epochs, errors, label=name, **_style(name, depths))
+    axes[0].set(xlabel="epoch", ylabel="error on augmented images (%)", title="Training error")
+    axes[1].set(xlabel="epoch", ylabel="error (%)", title="Validation error")
     for ax in axes:
         ax.xaxis.get_major_locator().set_params(integer=True)
     axes[0].legend()
@@ -37,13 +39,13 @@ def curves(path: Path, groups: Groups, depths: list[int], title: str) -> None:
 
 
 def first_gradient(path: Path, groups: Groups, depths: list[int], title: str) -> None:
-    """The gradient that reaches the first convolution, averaged over each epoch, first seed."""
+    """The gradient that reaches the first convolution, by epoch, first seed."""
     fig, ax = new_figure()
     for name, outcomes in groups.items():
-        norms = [layers[0] for layers in outcomes[0].history.series["gradient_norms"]]
-        ax.plot(range(1, len(norms) + 1), norms, label=name, **_style(name, depths))
+        norms = _gradient_norms(outcomes[0])[0]
+        ax.plot(range(len(norms)), norms, label=name, **_style(name, depths))
     ax.set(
-        xlabel="epoch",
+        xlabel="epoch (0: before the first step)",
         ylabel="mean norm of the gradient",
         yscale="log",
         title=f"Gradient at the first convolution: {title}",
@@ -53,29 +55,52 @@ def first_gradient(path: Path, groups: Groups, depths: list[int], title: str) ->
     save_figure(fig, path)
 
 
+def gradient_at_start(path: Path, groups: Groups, depths: list[int], title: str) -> None:
+    """Gradient norm by layer before the first step, first seed; the head is left out."""
+    fig, ax = new_figure()
+    for name, outcomes in groups.items():
+        norms = _gradient_norms(outcomes[0])[:-1, 0]
+        place = np.linspace(0, 1, len(norms))
+        style = _style(name, depths) | {"markevery": 0.1}
+        ax.plot(place, norms, label=name, **style)
+    ax.set(
+        xlabel="depth of the convolution: 0 the first, 1 the last",
+        ylabel="norm of the gradient",
+        yscale="log",
+        title=f"Gradients before the first step: {title}",
+    )
+    ax.legend()
+    save_figure(fig, path)
+
+
 def gradient_map(path: Path, groups: Groups, title: str) -> None:
-    """Gradient norm by layer and epoch, the twins of the greatest depth on one colour scale."""
+    """Gradient norm by layer and epoch, twins of least and greatest depth, on one colour scale.
+
+    Epoch 0 is the first step, in which the weights are the initial ones.
+    """
     from matplotlib.colors import LogNorm
 
-    deepest = max(int(name.split("-")[1]) for name in groups)  # of those that did not diverge
-    names = [name for name in (f"resnet-{deepest}", f"plain-{deepest}") if name in groups]
-    maps = [np.array(groups[name][0].history.series["gradient_norms"]).T for name in names]
-    floor = min(values[values > 0].min() for values in maps)
-    norm = LogNorm(floor, max(values.max() for values in maps))
-    fig, axes = new_figure(1, len(maps), (10, 4.5), sharey=True, squeeze=False)
-    for ax, name, values in zip(axes[0], names, maps, strict=True):
-        layers, epochs = values.shape
-        extent = (0.5, epochs + 0.5, layers + 0.5, 0.5)
-        shown = ax.imshow(
+    there = [int(name.split("-")[1]) for name in groups]  # those that did not diverge
+    shown = sorted({min(there), max(there)})
+    names = [f"{kind}-{depth}" for depth in shown for kind in ("resnet", "plain")]
+    maps = {name: _gradient_norms(groups[name][0]) for name in names if name in groups}
+    floor = min(values[values > 0].min() for values in maps.values())
+    norm = LogNorm(floor, max(values.max() for values in maps.values()))
+    fig, axes = new_figure(1, len(maps), (5 * len(shown), 4.5), squeeze=False)
+    for ax, (name, values) in zip(axes[0], maps.items(), strict=True):
+        layers, columns = values.shape
+        extent = (-0.5, columns - 0.5, layers + 0.5, 0.5)
+        image = ax.imshow(
             values.clip(floor), aspect="auto", cmap=SEQUENTIAL, norm=norm, extent=extent
         )
-        ax.set(title=name, xlabel="epoch")
-        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.axvline(0.5, color="white", linewidth=3)  # what is behind it has learned
+        ax.set(title=name, xlabel="epoch (0: before)")
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.get_major_locator().set_params(integer=True)
         ax.grid(False)
     axes[0, 0].set_ylabel("layer, from the input")
-    axes[0, 0].yaxis.get_major_locator().set_params(integer=True)
-    fig.colorbar(shown, ax=axes, label="mean norm of the gradient")
-    fig.suptitle(f"Gradient flow: {title}")
+    fig.colorbar(image, ax=axes, label="mean norm of the gradient")
+    fig.suptitle(f"Gradients by layer: {title}")
     save_figure(fig, path)
 
 
@@ -85,7 +110,7 @@ def error_against_depth(path: Path, groups: Groups, depths: list[int], title: st
     for color, marker, kind in zip(COLORS, MARKERS, ("resnet", "plain"), strict=False):
         there = [depth for depth in depths if f"{kind}-{depth}" in groups]
         found = [groups[f"{kind}-{depth}"] for depth in there]
-        train = [[100 - 100 * o.history.rows[-1]["train_acc"] for o in group] for group in found]
+        train = [[100 * training_error(outcome) for outcome in group] for group in found]
         test = [[100 - 100 * o.correct.mean() for o in group] for group in found]
         for ax, errors in zip(axes, (train, test), strict=True):
             means = [np.mean(values) for values in errors]
@@ -117,6 +142,12 @@ def test_error(path: Path, groups: Groups, depths: list[int], title: str) -> Non
         title=f"Test error: {title}",
     )
     save_figure(fig, path)
+
+
+def _gradient_norms(outcome: Outcome) -> np.ndarray:
+    """Return the norms (layers, 1 + epochs): before the first step, and the mean of each epoch."""
+    series = outcome.history.series
+    return np.array([series["first_gradient_norms"], *series["gradient_norms"]]).T
 
 
 def _style(name: str, depths: list[int]) -> dict:

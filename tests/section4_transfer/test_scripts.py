@@ -45,7 +45,7 @@ def test_resnet_vs_plain_writes_every_output(tmp_path, capsys):
     assert json.loads((folder / "summary.json").read_text())["data"] == "photo-digits"
     assert len((folder / "metrics.csv").read_text().splitlines()) == 5
     assert (folder / "plain-14.pt").exists()
-    assert len(figures(folder)) == 6
+    assert len(figures(folder)) == 7
     assert max(path.stat().st_size for path in folder.glob("*.png")) < 150_000
     assert "resnet-14 minus plain-14" in capsys.readouterr().out
     first = (folder / "metrics.csv").read_bytes()

@@ -26,10 +26,12 @@ from shared_utils.runs.outcomes import Outcome, accuracy_difference
 from tests.section4_transfer.helpers import CPU
 
 
-def outcome(name, seed, answers, labels, val_acc=0.5):
+def outcome(name, seed, answers, labels, val_acc=0.5, train_acc=0.5):
     """A network that gives these answers to two or more classes."""
-    row = {"epoch": 1, "train_loss": 1.0, "train_acc": 0.5, "val_loss": 1.0, "val_acc": val_acc}
-    series = {"gradient_norms": [[1.0, 2.0]], "seconds": [2.0]}
+    row = {"epoch": 1, "train_loss": 1.0, "val_loss": 1.0, "val_acc": val_acc}
+    row["train_acc"] = train_acc
+    series = {"first_gradient_norms": [6.0, 3.0, 9.0], "gradient_norms": [[1.0, 2.0, 9.0]]}
+    series["seconds"] = [2.0]
     made = Outcome(name, seed, nn.Identity(), History([row], series, 1, 2.0, 100))
     labels = np.asarray(labels)
     made.test(np.eye(max(2, labels.max() + 1))[np.asarray(answers)], labels)
@@ -163,9 +165,36 @@ def test_the_work_of_the_transfer_study_is_counted_in_passes():
         assert made.total_work == pytest.approx(expected)
 
 
+def test_degradation_is_a_difference_in_training_error_paired_by_seeds():
+    """Of 5, 7 and 9 points, Student: 7 +- t(1 - 0.025 / 6, 2) 2 / sqrt(3)."""
+    errors = {
+        "plain-20": [20, 21, 22],
+        "plain-56": [25, 28, 31],
+        "resnet-20": [9],
+        "resnet-56": [8],
+    }
+    groups = {
+        name: [outcome(name, seed, [0], [0], train_acc=1 - e / 100) for seed, e in enumerate(found)]
+        for name, found in errors.items()
+    }
+    groups["plain-56"].reverse()  # pairs are found by their seeds
+    lines = DepthStudy(None, CPU, None, range(3), None, depths=[20, 56]).conclusions(groups)
+    half = 100 * 10.88602 * 0.02 / 3**0.5
+    line = next(line for line in lines if "plain-56 minus plain-20" in line and "training" in line)
+    assert f"+7.00 points, 95 % interval {7 - half:+.2f} to {7 + half:+.2f}" in line
+    assert "(6 comparisons together)" in line and "over 3 seeds" in line
+    line = next(line for line in lines if "resnet-56 minus resnet-20" in line and "train" in line)
+    assert "-1.00 points; one seed has no spread to judge by" in line
+    assert sum("test accuracy" in line for line in lines) == 4 and len(lines) == 10
+    assert lines[-1].endswith(
+        "resnet-56: 6 before the first step (2 times that at the last convolution),"
+        " 1 in epoch 1 (0.5 times that at the last convolution)"
+    )
+
+
 def test_many_depths_are_drawn_and_the_deepest_may_have_diverged(tmp_path):
     depths = list(range(8, 75, 6))  # more than there are colours
     names = [f"{kind}-{depth}" for depth in depths[:-1] for kind in ("resnet", "plain")]
     groups = {name: [outcome(name, 0, [0, 0], [0, 1])] for name in names}
     plots_depth.draw_all(tmp_path, groups, depths, "nothing")
-    assert len(list(tmp_path.glob("*.png"))) == 5
+    assert len(list(tmp_path.glob("*.png"))) == 6

@@ -19,7 +19,7 @@ from shared_utils.datasets.digests import array_digest, pixel_digest
 from shared_utils.datasets.download import DownloadError
 from shared_utils.datasets.image_folder import ImageFolder, read_image_folder
 from shared_utils.datasets.inventory import inventory
-from shared_utils.datasets.names import printable
+from shared_utils.datasets.names import printable, shortened
 from shared_utils.datasets.photo_digits import photo_digits
 from shared_utils.datasets.splits import Limit, hold_out, subset
 from shared_utils.errors import UserError
@@ -60,7 +60,9 @@ class TorchData:
         published = {cifar10.PIXELS: "CIFAR-10", _CIFAR100: "CIFAR-100"}
         if self.pixels in published:
             return published[self.pixels]
-        return "CIFAR-10 (altered copy)" if self.name == "cifar10" else Path(self.source).name
+        if self.name == "cifar10":
+            return "CIFAR-10 (altered copy)"
+        return shortened(Path(self.source).name)
 
     def describe(self) -> dict:
         """Return what `config.json` says of the data."""

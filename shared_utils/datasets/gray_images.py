@@ -14,7 +14,7 @@ from shared_utils.datasets.digests import array_digest
 from shared_utils.datasets.download import DownloadError
 from shared_utils.datasets.idx_folder import read_idx_folder
 from shared_utils.datasets.inventory import inventory
-from shared_utils.datasets.names import printable
+from shared_utils.datasets.names import printable, shortened
 from shared_utils.datasets.splits import Limit, check_class_sizes, hold_out
 from shared_utils.errors import UserError
 
@@ -41,7 +41,7 @@ class ImageData:
     def title(self) -> str:
         """How a figure's title names the data."""
         names = {"mnist": "MNIST", "digits": "scikit-learn digits, not MNIST"}
-        return names.get(self.name) or Path(self.source).name
+        return names.get(self.name) or shortened(Path(self.source).name)
 
     def describe(self) -> dict:
         """Return what `config.json` says of the data."""

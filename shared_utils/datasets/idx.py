@@ -2,7 +2,8 @@
 
 A magic number (zero, zero, the type of the values, the number of dimensions), the sizes as
 big-endian 32-bit integers, then one byte per value. Never more bytes are read than the sizes need,
-whatever a header or a gzip stream may claim.
+whatever a header or a gzip stream may claim. Whether a file is gzipped is seen in its first bytes:
+some browsers unzip what they fetch and keep the name.
 """
 
 import gzip
@@ -17,6 +18,7 @@ from shared_utils.errors import UserError
 
 _UNSIGNED_BYTES = 0x08  # the type of the values, the third byte
 _MAX_DIMENSIONS = 3
+_GZIP_MAGIC = b"\x1f\x8b"
 _DEFLATE_RATIO = 1032  # a gzip file cannot hold more than so many times its size
 _REMEDY = "delete it and fetch it again"
 
@@ -68,20 +70,27 @@ def read_shape(path: Path) -> tuple[int, ...]:
     if len(begin) < 4 + 4 * dimensions:
         raise UserError(f"{path} ends within its header: {_REMEDY}")
     shape = struct.unpack(f">{dimensions}I", begin[4 : 4 + 4 * dimensions])
-    most = path.stat().st_size * (_DEFLATE_RATIO if path.suffix == ".gz" else 1)
+    most = path.stat().st_size * (_DEFLATE_RATIO if _is_zipped(path) else 1)
     if int(np.prod(shape, dtype=object)) > most:
         raise UserError(f"{path} is shorter than its header says ({_by(shape)}): {_REMEDY}")
     return shape
 
 
 def _read(path: Path, size: int) -> bytes:
-    """Return the first `size` bytes of a file, unzipped when its name ends in .gz."""
-    opener = gzip.open if path.suffix == ".gz" else open
+    """Return the first `size` bytes of a file, unzipped if it is gzipped."""
     try:
+        opener = gzip.open if _is_zipped(path) else open
         with opener(path, "rb") as file:
             return file.read(size)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(f"{path} is truncated or corrupt ({error}): {_REMEDY}") from error
+    except PermissionError as error:
+        raise UserError(f"{path} cannot be read: change its permissions") from error
+
+
+def _is_zipped(path: Path) -> bool:
+    with open(path, "rb") as file:
+        return file.read(2) == _GZIP_MAGIC
 
 
 def _by(shape: tuple[int, ...]) -> str:

@@ -30,6 +30,8 @@ def read_idx_folder(folder: Path) -> tuple[tuple[str, ...], Images, Images]:
         x, y = (read_idx(path, read_shape(path)) for path in (images, labels))
         if len(x) != len(y):
             raise UserError(f"{images} holds {len(x):,} images, but {labels} {len(y):,} labels")
+        if not x.size:
+            raise UserError(f"{images} holds no pixels ({' x '.join(map(str, x.shape))})")
         parts[role] = x, y
     (x, y), (x_test, y_test) = parts["train"], parts["test"]
     if x.shape[1:] != x_test.shape[1:]:
@@ -38,7 +40,10 @@ def read_idx_folder(folder: Path) -> tuple[tuple[str, ...], Images, Images]:
     values = np.unique(y)
     odd = np.setxor1d(values, np.unique(y_test))
     if len(odd):
-        raise UserError(f"{folder}: label {odd[0]} is in one of the two parts only")
+        raise UserError(
+            f"{folder}: label {odd[0]} is in one of the two parts only: every class needs images"
+            " in both"
+        )
     if len(values) < 2:
         raise UserError(f"{folder}: all labels are the same: nothing can be learned from them")
     classes = tuple(map(str, values.tolist()))
@@ -59,13 +64,19 @@ def _find(folder: Path) -> dict[str, tuple[Path, Path]]:
             # The same file may lie there both gzipped and not, and in both spellings.
             names = {path.name.removesuffix(".gz").replace(".idx", "-idx") for path in fitting}
             if len(names) != 1:
-                what = f"{len(names)} files" if names else "no file"
-                seen = f": {enumeration(sorted(names))}" if names else ""
-                raise UserError(
-                    f"{folder} holds {what} of {role} {kind}{seen}: {_EXPECTED}, gzipped or not"
-                )
+                raise _unclear(folder, f"{role} {kind}", sorted(names))
             found[role, kind] = fitting[0]
     return {role: (found[role, "images"], found[role, "labels"]) for role in _ROLES}
+
+
+def _unclear(folder: Path, role: str, names: list[str]) -> UserError:
+    if names:
+        return UserError(
+            f"{folder} holds {len(names)} files of {role}: {enumeration(names)}: keep one there"
+        )
+    below = sorted(path.parent for path in folder.glob("*/raw/*") if _is_idx(path))
+    hint = f"; did you mean {below[0].parent}?" if below else ""
+    return UserError(f"{folder} holds no file of {role}: {_EXPECTED}, gzipped or not{hint}")
 
 
 def _is_idx(path: Path) -> bool:

@@ -12,6 +12,13 @@ def printable(name: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
 
 
+def shortened(name: str, most: int = 40) -> str:
+    """Return `name`; of a longer one than `most` characters, its beginning and its end."""
+    if len(name) <= most:
+        return name
+    return f"{name[: most - most // 2 - 1]}\N{HORIZONTAL ELLIPSIS}{name[-(most // 2) :]}"
+
+
 def enumeration(items: Sequence[str], most: int = 8) -> str:
     """Return `items` separated by commas; of more than `most`, the first ones and how many more."""
     shown = ", ".join(items[:most])

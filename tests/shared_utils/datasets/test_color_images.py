@@ -123,6 +123,8 @@ def test_cifar100_is_known_by_its_pixels_and_other_folders_by_their_names(tmp_pa
     tree(tmp_path / "pets", {"cat": 5, "dog": 5})
     data = load_torch_data("folder", tmp_path / "pets")
     assert data.title == "pets" and data.name == "folder"
+    tree(tmp_path / ("pets" * 20), {"cat": 5, "dog": 5})  # a title must fit into a figure
+    assert len(load_torch_data("folder", tmp_path / ("pets" * 20)).title) == 40
     monkeypatch.setattr("shared_utils.datasets.color_images._CIFAR100", data.pixels)
     assert load_torch_data("folder", tmp_path / "pets").title == "CIFAR-100"
 

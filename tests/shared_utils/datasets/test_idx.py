@@ -29,6 +29,10 @@ def read(path, content):
 def test_idx_files_are_read_and_written_as_published(tmp_path):
     np.testing.assert_array_equal(read(tmp_path / "a", CONTENT), ARRAY)
     np.testing.assert_array_equal(read(tmp_path / "a.gz", gzip.compress(CONTENT)), ARRAY)
+    # Whatever the name says: some browsers unzip what they fetch.
+    np.testing.assert_array_equal(read(tmp_path / "b.gz", CONTENT), ARRAY)
+    np.testing.assert_array_equal(read(tmp_path / "b", gzip.compress(CONTENT)), ARRAY)
+    assert read_shape(tmp_path / "b.gz") == read_shape(tmp_path / "b") == SHAPE
     assert encode_idx(ARRAY) == CONTENT
 
 
@@ -109,7 +113,7 @@ def test_a_header_that_cannot_be_true_is_refused(tmp_path, content, words):
         with pytest.raises(UserError, match=words) as error:
             read_shape(tmp_path / name)
         assert str(tmp_path / name) in str(error.value)
-    (tmp_path / "bad.gz").write_bytes(b"not gzip")
+    (tmp_path / "bad.gz").write_bytes(b"\x1f\x8bnot gzip")
     with pytest.raises(UserError, match=r"bad\.gz is truncated or corrupt"):
         read_shape(tmp_path / "bad.gz")
 
@@ -158,7 +162,18 @@ def test_files_may_be_called_as_mirrors_call_them(tmp_path):
         ({"t10k_images": np.zeros((6, 8, 5), np.uint8)}, "two sizes, 7x5 and 8x5"),
         ({"t10k_labels": np.array([3, 9, 9, 9, 9, 4], np.uint8)}, "label 4 is in one of the two"),
         ({"train_labels": np.ones(60, np.uint8), "t10k_labels": np.ones(6, np.uint8)}, "the same"),
-        ({"other_train_images": np.zeros((1, 7, 5), np.uint8)}, "2 files of train images: other"),
+        ({"other_train_images": np.zeros((1, 7, 5), np.uint8)}, "2 files of .* keep one there"),
+        (
+            {
+                name: np.zeros((n, 0, 5), np.uint8)
+                for name, n in (("train_images", 60), ("t10k_images", 6))
+            },
+            r"holds no pixels \(60 x 0 x 5\)",
+        ),
+        (
+            {"t10k_images": np.zeros((0, 7, 5), np.uint8), "t10k_labels": np.zeros(0, np.uint8)},
+            r"t10k-images-idx3-ubyte holds no pixels \(0 x 7 x 5\)",
+        ),
     ],
 )
 def test_files_that_do_not_match_are_named(tmp_path, changes, words):
@@ -172,5 +187,17 @@ def test_a_missing_file_is_named_by_its_role(tmp_path):
     (tmp_path / "t10k-labels-idx1-ubyte").unlink()
     with pytest.raises(UserError, match="holds no file of test labels: expected train-images"):
         read_idx_folder(tmp_path)
+    own_files(tmp_path / "new" / "FashionMNIST" / "raw")
+    with pytest.raises(UserError, match=r"did you mean .*FashionMNIST\?"):
+        read_idx_folder(tmp_path / "new")
     with pytest.raises(UserError, match="nothing is not a folder"):
         read_idx_folder(tmp_path / "nothing")
+
+
+def test_a_file_that_must_not_be_read_is_named(tmp_path, monkeypatch):
+    def deny(path, mode):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("builtins.open", deny)
+    with pytest.raises(UserError, match=r"a cannot be read: change its permissions"):
+        read_shape(tmp_path / "a")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from shared_utils.datasets.inventory import inventory
-from shared_utils.datasets.names import enumeration, printable
+from shared_utils.datasets.names import enumeration, printable, shortened
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,13 @@ def test_what_cannot_be_printed_is_spelled_out(name, shown):
 def test_long_lists_are_shortened():
     assert enumeration(["a", "b"]) == "a, b"
     assert enumeration([str(i) for i in range(1009)]) == "0, 1, 2, 3, 4, 5, 6, 7 and 1,001 more"
+
+
+def test_a_long_name_keeps_its_beginning_and_its_end():
+    assert shortened("x" * 40) == "x" * 40
+    assert shortened("abcdefgh", 7) == "abc\N{HORIZONTAL ELLIPSIS}fgh"
+    assert shortened("abcdefgh", 6) == "ab\N{HORIZONTAL ELLIPSIS}fgh"
+    assert len(shortened("a" * 1000 + "b")) == 40
 
 
 def test_each_part_is_a_line_with_its_classes_counted():

@@ -34,6 +34,7 @@ from shared_utils.datasets.decode import (
     without_warnings,
 )
 from shared_utils.datasets.listing import ImageFile
+from shared_utils.errors import UserError
 from shared_utils.files import write_atomically
 
 FOLDER = ".decoded"
@@ -118,6 +119,7 @@ class DecodedImages:
         from tqdm import tqdm
 
         self._start(part, files)
+        _check_space(part, int(np.prod(shape)))
         rows, damaged = self._rows_of_others(part, set(files)), {}
         with (
             open(part, "r+b") as target,
@@ -260,6 +262,16 @@ def _workers() -> Iterator[ThreadPoolExecutor]:
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _check_space(part: Path, size: int) -> None:
+    """Raise UserError when the disc has no room for `part` to grow to `size` bytes."""
+    missing, free = size - part.stat().st_size, shutil.disk_usage(part.parent).free
+    if missing > free:
+        raise UserError(
+            f"{part.parent}: the decoded images need {missing / 1e6:,.1f} MB more, and"
+            f" {free / 1e6:,.1f} MB are free: free some space, or use fewer or smaller images"
+        )
 
 
 def _window(row_bytes: int) -> int:

@@ -176,6 +176,17 @@ def test_a_size_that_no_memory_holds_is_refused(tmp_path):
         read_image_folder(tmp_path, 2_000_000)
 
 
+def test_a_disc_without_room_is_found_out_before_decoding(tmp_path, decodings, monkeypatch):
+    shades(tmp_path)
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=900))
+    with pytest.raises(UserError, match=r"need .* more, .* free some space"):
+        read_image_folder(tmp_path, 4)
+    assert decodings == []
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=960))
+    assert counts(read_image_folder(tmp_path, 4))["train"] == [7, 7]  # 20 x 3 x 4 x 4 bytes
+
+
 def test_the_limit_is_applied_before_decoding(tmp_path, decodings):
     shades(tmp_path, count=30)
     found = read_image_folder(tmp_path, 4, Limit(4))

@@ -16,8 +16,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # start from any d
 
 from shared_utils.exercises.strays import stray_words
 
-if __name__ == "__main__" and (hidden := stray_words(sys.path[0])):  # it breaks the next imports
-    print(f"error: {hidden}", file=sys.stderr)
+# Before the imports that it would break.
+if __name__ == "__main__" and (words := stray_words(Path(__file__).resolve().parents[2])):
+    print(f"error: {words}", file=sys.stderr)
     sys.exit(2)
 
 import argparse

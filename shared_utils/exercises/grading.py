@@ -85,21 +85,17 @@ def _judge_error(row: Exercise, case: str, error: dict) -> Verdict:
     where = f" in {place}" if place else ""
     if kind == "Broken":
         return Verdict("wrong", case, (text,))
-    if kind == "NotImplementedError" and text.startswith("exercise "):
-        number = text.split()[1].rstrip(":")
-        if number != row.number:
-            return Verdict("error", case, (f"it needs exercise {number}: do that one first",))
-    is_hole = text.startswith("exercise ") or error["file"] in row.files
-    if kind == "NotImplementedError" and is_hole:
+    number = text.split()[1].rstrip(":") if text.startswith("exercise ") else ""
+    if kind == "NotImplementedError" and (number or error["file"] in row.files):
+        line = f"still empty: {error['function']}{where}"
         if error["more"]:
             line = f"{place} still raises NotImplementedError: delete that line"
-        else:
-            line = f"still empty: {error['function']}{where}"
+        if number not in ("", row.number):
+            return Verdict("error", case, (f"it needs exercise {number}: do that one first",))
         return Verdict("not done", "", (line,))
     if kind == "ModuleNotFoundError" and row.needs and repr(row.needs) in text:
-        return Verdict(
-            "not graded", "", (f"this exercise needs {row.needs}, see requirements.txt",)
-        )
+        line = f"this exercise needs {row.needs}, see requirements.txt"
+        return Verdict("not graded", "", (line,))
     if kind in ("SyntaxError", "IndentationError", "TabError"):
         return Verdict("error", "", (f"Python cannot read the file: {kind}{where}: {text}",))
     words = diagnosis.explain_error(row, kind, text)

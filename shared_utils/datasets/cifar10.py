@@ -52,7 +52,10 @@ def read_local(data_dir: Path) -> tuple[str, Part, Part] | None:
             with tarfile.open(archive) as tar:
                 return str(archive), *_parts(lambda name: _member(tar, name), archive)
         except (tarfile.TarError, EOFError, zlib.error, KeyError, OSError) as error:
-            raise UserError(f"{archive} is damaged ({error}): delete and fetch it again") from error
+            reason = str(error).splitlines()[0].rstrip(":")
+            raise UserError(
+                f"{archive} is damaged ({reason}): delete and fetch it again"
+            ) from error
     return None
 
 

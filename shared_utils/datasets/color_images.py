@@ -168,7 +168,13 @@ def batches(n: int, batch_size: int, rng: np.random.Generator) -> Iterator[Tenso
 def _cifar10(data_dir: Path, skip_damaged: bool) -> tuple[str, ImageFolder]:
     found, tree = cifar10.read_local(data_dir), data_dir / "cifar10"
     if found is None and tree.is_dir():
-        return str(tree), read_image_folder(tree, 32, skip_damaged=skip_damaged)
+        folder = read_image_folder(tree, 32, skip_damaged=skip_damaged)
+        if len(folder.classes) != len(cifar10.CLASSES):
+            raise UserError(
+                f"{tree} holds {len(folder.classes)} classes, so it is not CIFAR-10: use it with"
+                f" --dataset folder --data-dir {tree}"
+            )
+        return str(tree), folder
     source, train, test = found or cifar10.download(data_dir)
     return source, _split(cifar10.CLASSES, train, test, max(len(train[1]) // 10, 10))
 

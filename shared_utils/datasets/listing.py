@@ -173,7 +173,9 @@ def _classes(root: Path, tree: Path, left_out: Counter, least: int) -> dict[str,
         else:
             found[entry.name] = entry.path
     if len(found) < least:
-        raise UserError(f"{root} holds fewer than two class folders: {LAYOUT}{_hint(root, found)}")
+        raise UserError(
+            f"{root} holds fewer than two class folders: {LAYOUT}{_hint(root, found, root == tree)}"
+        )
     looks = Counter(map(_look, found))
     twins = sorted(repr(name) for name in found if looks[_look(name)] > 1)
     if twins:
@@ -190,9 +192,11 @@ def _look(name: str) -> str:
     return normalize("NFC", name).lower().strip()
 
 
-def _hint(root: Path, found: dict[str, str]) -> str:
+def _hint(root: Path, found: dict[str, str], whole: bool) -> str:
     """Return where the classes may be instead: one folder deeper, or in archives."""
     deeper = [name for name, path in found.items() if len(_subfolders(Path(path))) > 1]
+    if deeper and not whole:
+        return f"; move what is in {root / deeper[0]} one folder up"
     if deeper:
         return f"; did you mean {root / deeper[0]}?"
     names = sorted(entry.name for entry in _visible(root, Counter()))

@@ -61,6 +61,9 @@ def test_torchvision_layout_is_read_from_folder_and_from_archive(published):
     (data_dir / cifar10.ARCHIVE).write_bytes(content[: len(content) // 2])
     with pytest.raises(UserError, match="damaged"):
         cifar10.read_local(data_dir)
+    (data_dir / cifar10.ARCHIVE).write_bytes(b"<html>")
+    with pytest.raises(UserError, match=r"damaged \(file could not be opened successfully\): del"):
+        cifar10.read_local(data_dir)
 
 
 def test_a_batch_without_the_published_digest_is_never_unpickled(published):
@@ -117,6 +120,14 @@ def test_a_lossy_copy_of_cifar10_is_called_a_copy_whatever_its_suffix(published,
     assert "does not hold the published images" in data.notice
     about = data.describe()
     assert about["title"] == data.title and about["notice"] == data.notice
+
+
+def test_other_classes_in_a_folder_called_cifar10_are_never_called_cifar10(tmp_path):
+    tree(tmp_path / "cifar10", {"cat": 5, "dog": 5})
+    with pytest.raises(
+        UserError, match=r"2 classes, so it is not CIFAR-10: use .* --dataset folder"
+    ):
+        load_torch_data("auto", tmp_path)
 
 
 def test_cifar100_is_known_by_its_pixels_and_other_folders_by_their_names(tmp_path, monkeypatch):

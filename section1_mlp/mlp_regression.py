@@ -9,6 +9,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from threadpoolctl import threadpool_limits
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
 
 from section1_mlp.study.regression import FOLDS, competitors, conclude, cross_validate, draw
@@ -32,6 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@threadpool_limits.wrap(limits=1)  # small products gain nothing from a second thread
 def main(argv: list[str] | None = None) -> dict:
     """Cross-validate the three competitors on the same folds, return the summary."""
     args = parse_args(build_parser(), argv, QUICK)

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
 
@@ -51,6 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@threadpool_limits.wrap(limits=1)  # small products gain nothing from a second thread
 def main(argv: list[str] | None = None) -> dict:
     """Imitate every target with every activation, width and seed, return the summary."""
     args = parse_args(build_parser(), argv, QUICK)

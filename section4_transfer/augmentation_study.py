@@ -11,8 +11,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
 
 from section4_transfer.engine.flags import (
-    add_fraction_flags,
+    add_resize_flag,
     add_study_flags,
+    fraction,
     parse_study_args,
     recipe_from,
 )
@@ -36,7 +37,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     lrs = ", ".join(f"{lr} for {model}" for model, lr in LEARNING_RATES.items())
     add_study_flags(parser, HERE / "runs", epochs=5, batch_size=64, lr=(None, lrs))
-    add_fraction_flags(parser, [1.0], "parts of the training images to learn from")
+    add_resize_flag(parser, 224)
+    parser.add_argument(
+        "--fractions",
+        nargs="+",
+        type=fraction,
+        default=[1.0],
+        help="parts of the training images to learn from (default: 1)",
+    )
     parser.add_argument(
         "--model",
         choices=list(LEARNING_RATES),

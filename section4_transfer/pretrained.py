@@ -14,13 +14,19 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from section4_transfer.engine.weights import file_state, imagenet_state
+from section4_transfer.engine.weights import (
+    file_state,
+    imagenet_state,
+    normalization_of,
+    read_json,
+)
 from section4_transfer.models import resnet18
 from shared_utils.datasets.color_images import TorchData
 from shared_utils.datasets.download import DownloadError
 from shared_utils.errors import UserError
 from shared_utils.runs import History
 
+STAGES = (("conv1", "bn1"), ("layer1",), ("layer2",), ("layer3",), ("layer4",))  # before the head
 _IMAGENET_NORMALIZATION = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
 
 
@@ -31,12 +37,9 @@ class PretrainedWeights:
     origin: str  # "imagenet", "rotation" or a path
     state: dict[str, Tensor]
     normalization: tuple[Tensor, Tensor] | None = None  # mean and deviation; None: the data's own
+    title: str = ""  # of the data that they were made from, if that is known
+    seconds: float = 0.0  # that the pretraining took; 0: unknown
     history: History | None = None  # of the pretraining, if it was done here
-
-    @property
-    def seconds(self) -> float:
-        """The time of the pretraining, if it was done here."""
-        return self.history.seconds if self.history else 0.0
 
     def normalization_for(self, data: TorchData) -> tuple[Tensor, Tensor]:
         """Return the mean and deviation to standardise images with, for these weights."""
@@ -51,7 +54,7 @@ def load_pretrained(weights: str) -> tuple[PretrainedWeights | None, str]:
     if weights == "rotation":
         return None, ""
     if weights not in ("auto", "imagenet"):
-        pretrained = PretrainedWeights(weights, file_state(Path(weights)))
+        pretrained = _from_file(Path(weights))
         load_backbone(resnet18(2), pretrained)  # fail now, not after an hour
         return pretrained, ""
     try:
@@ -61,6 +64,24 @@ def load_pretrained(weights: str) -> tuple[PretrainedWeights | None, str]:
         if weights == "imagenet":
             raise UserError(f"{tried}: use --weights rotation, or a file of your own") from error
         return None, f"{tried}: pretraining on quarter turns of the training images instead"
+
+
+def _from_file(path: Path) -> PretrainedWeights:
+    """Return the weights in a file, and what the JSON beside it says of them if it is `pretrain`'s.
+
+    Images must be standardised as those were that the weights were made from.
+    """
+    origin, state, beside = str(path), file_state(path), path.with_suffix(".json")
+    remedy = "remove it, or pretrain again"
+    about = read_json(beside, remedy) if beside.is_file() else {}
+    if "mean" not in about:  # of another project
+        return PretrainedWeights(origin, state)
+    try:
+        normalization = normalization_of(about)
+        title, seconds = str(about["title"]), float(about.get("train_seconds", 0))
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"{beside} does not describe weights ({error}): {remedy}") from error
+    return PretrainedWeights(origin, state, normalization, title, seconds)
 
 
 def load_backbone(model: nn.Module, pretrained: PretrainedWeights) -> None:
@@ -90,6 +111,17 @@ def load_backbone(model: nn.Module, pretrained: PretrainedWeights) -> None:
         )
     head = {k: v for k, v in own.items() if k.startswith("fc.")}
     model.load_state_dict({k: v for k, v in state.items() if k in expected} | head)
+
+
+def freeze_stages(model: nn.Module, count: int) -> nn.Module:
+    """Let the first `count` of ResNet-18's `STAGES` stay as they are in training; return the model.
+
+    Their weights get no gradient, and their batch norm remains in eval mode.
+    """
+    for name in (name for stage in STAGES[:count] for name in stage):
+        module = getattr(model, name).requires_grad_(False).eval()
+        module.train = lambda mode=True, module=module: module  # model.train() does not reach it
+    return model
 
 
 def quarter_turns(x: Tensor, y: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:

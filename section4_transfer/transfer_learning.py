@@ -1,8 +1,8 @@
 """Train ResNet-18 from scratch, on frozen pretrained features, and by fine-tuning; compare them.
 
-All learn from the same images, a fraction of the training set at a time. The pretrained features
-are ImageNet's where they can be had; else the network first learns from the training images without
-their labels. Writes <runs-dir>/transfer_learning/.
+All learn from the same images, as many as `--labels` says. The pretrained features are ImageNet's
+where they can be had, or those of a file (see `pretrain.py`); else the network first learns from
+the training images without their labels. Writes <runs-dir>/transfer_learning/.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
 
 from section4_transfer.engine.flags import (
-    add_fraction_flags,
+    add_resize_flag,
     add_study_flags,
     parse_study_args,
     recipe_from,
@@ -25,7 +25,7 @@ QUICK = {
     "pretrain_epochs": 4,
     "batch_size": 32,
     "resize": 32,
-    "fractions": [0.1, 1.0],
+    "labels": [40, 400],
     "dataset": "photo-digits",
     "limit": 400,
     "weights": "rotation",  # needs no network
@@ -40,11 +40,33 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     lrs = ", ".join(f"{lr} for {method}" for method, lr in LEARNING_RATES.items())
     add_study_flags(parser, HERE / "runs", epochs=5, batch_size=64, lr=(None, lrs))
-    add_fraction_flags(parser, [0.01, 0.1, 1.0], "parts of the training labels to learn from")
+    add_resize_flag(parser, 224)
+    parser.add_argument(
+        "--labels",
+        nargs="+",
+        type=positive_int,
+        help="numbers of labels to learn from, drawn by the seed; more than there are: all"
+        " (default: a hundredth, a tenth, all)",
+    )
+    parser.add_argument(
+        "--small-validation",
+        action="store_true",
+        help="choose the epoch by no more labels than there are to learn from (default: by all)",
+    )
+    parser.add_argument(
+        "--freeze",
+        nargs="+",
+        type=int,
+        choices=range(1, 6),
+        default=[],
+        help="also fine-tune with the first so many of the five stages of ResNet-18 frozen"
+        " (default: none)",
+    )
     parser.add_argument(
         "--weights",
         default="auto",
-        help="imagenet; rotation: pretrained here without labels; a state dict's path; auto:"
+        help="imagenet; rotation: pretrained here without labels; the path of a state dict, such as"
+        " pretrain.py's; auto:"
         " imagenet where cached or downloadable, else rotation (default: auto)",
     )
     parser.add_argument(
@@ -57,16 +79,16 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> dict:
-    """Train every network on every fraction, test each once, write all, return the summary."""
+    """Train all networks with every number of labels, test each once, return the summary."""
     parser = build_parser()
     args = parse_study_args(parser, argv, QUICK)
-    args.fractions = sorted(set(args.fractions))
 
     # PyTorch takes seconds to import: only now.
     from section4_transfer.engine.checkpointing import TORCH
     from section4_transfer.engine.runtime import init_runtime
     from section4_transfer.models import check_size, resnet18
     from section4_transfer.pretrained import load_pretrained
+    from section4_transfer.study.labels import label_counts
     from section4_transfer.study.transfer import TransferStudy
     from shared_utils.datasets.color_images import load_torch_data
 
@@ -84,7 +106,7 @@ def main(argv: list[str] | None = None) -> dict:
                 *(args.dataset, args.data_dir, args.limit, args.resize, args.quick),
                 skip_damaged=args.skip_damaged,
             )
-            fractions = {fraction: data.fraction(fraction) for fraction in args.fractions}
+            labels = label_counts(args.labels, len(data.y_train), len(data.classes))
         if notice and runtime.is_main:
             print(f"\n*** {notice} ***\n")
         about = data.describe() | {"weights": weights.origin if weights else "rotation"}
@@ -93,10 +115,12 @@ def main(argv: list[str] | None = None) -> dict:
             study = TransferStudy(
                 *(data, runtime, recipe, range(args.seed, args.seed + args.seeds), folder),
                 size=args.resize,
-                fractions=fractions,
+                labels=labels,
                 lrs=lrs,
                 weights=weights,
                 pretraining=recipe_from(vars(args), epochs=args.pretrain_epochs, lr=lrs["scratch"]),
+                freeze=sorted(set(args.freeze)),
+                small_validation=args.small_validation,
             )
             return study.run(args.no_show)
 

@@ -65,22 +65,13 @@ def parse_study_args(
     return args
 
 
-def add_fraction_flags(
-    parser: argparse.ArgumentParser, fractions: list[float], meaning: str
-) -> None:
-    """Add the size of the images that the network sees, and the parts of the data to learn from."""
+def add_resize_flag(parser: argparse.ArgumentParser, default: int) -> None:
+    """Add the size of the images that the network sees."""
     parser.add_argument(
         "--resize",
         type=positive_int,
-        default=224,
+        default=default,
         help="side of the images that the network sees, in pixels (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--fractions",
-        nargs="+",
-        type=fraction,
-        default=fractions,
-        help=f"{meaning} (default: {' '.join(f'{value:g}' for value in fractions)})",
     )
 
 

@@ -1,5 +1,6 @@
 """Files of weights: written whole or not at all, and read so that nothing in them can run."""
 
+import json
 import pickle
 import re
 from io import BytesIO
@@ -27,6 +28,33 @@ def write_torch(path: Path, content: dict) -> None:
     buffer = BytesIO()
     torch.save(content, buffer)
     write_atomically(path, buffer.getvalue())
+
+
+def read_json(path: Path, remedy: str) -> dict:
+    """Return the dict in a JSON file. Raises UserError, which ends with `remedy`, if it is none."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} cannot be read: {remedy}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is damaged: {remedy}")
+    return content
+
+
+def normalization_of(content: dict) -> tuple[Tensor, Tensor]:
+    """Return the channels' mean and deviation (3,) that stand in a JSON beside weights.
+
+    Raises KeyError, TypeError or ValueError when they are not there or not such numbers.
+    """
+    try:
+        mean, std = (torch.tensor(content[name], dtype=torch.float32) for name in ("mean", "std"))
+    except OverflowError as error:
+        raise ValueError("its numbers are too large") from error
+    if mean.shape != (3,) or std.shape != (3,) or not torch.isfinite(mean + std).all():
+        raise ValueError("it has no three channels")
+    if not (std > 0).all():
+        raise ValueError("a deviation is not above 0")
+    return mean, std
 
 
 def imagenet_state() -> dict[str, Tensor]:

@@ -5,15 +5,12 @@ classes, the size of the images, the channels' mean and deviation and the archit
 needed to show the network a picture.
 """
 
-import json
-import math
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from section4_transfer.augment import Pipeline
-from section4_transfer.engine.weights import file_state
+from section4_transfer.engine.weights import file_state, normalization_of, read_json
 from section4_transfer.models import CifarNet, resnet18
 from shared_utils.errors import UserError
 from shared_utils.weights import About, read_about
@@ -59,7 +56,7 @@ def choose_network(folder: Path, arm: str | None) -> Path:
     if arm is not None or not saved:
         known = f": there are {', '.join(saved)}" if saved else ""
         raise UserError(f"{folder} holds no network{f' called {arm}' if arm else ''}{known}")
-    contents = {path: _read_json(path) for path in saved.values()}
+    contents = {path: read_json(path, _REMEDY) for path in saved.values()}
     compared = {path: c for path, c in contents.items() if c.get("arm") != "rotation"}
     accuracies = {path: c.get("val_acc") for path, c in (compared or contents).items()}
     numbers = {path: acc for path, acc in accuracies.items() if isinstance(acc, float)}
@@ -72,17 +69,17 @@ def load_network(path: Path) -> tuple[nn.Module, Pipeline, About, str]:
     Raises UserError when the JSON or the weights are damaged or do not belong together. Nothing
     larger is built than the weights fill.
     """
-    content, state = _read_json(path), file_state(path.with_suffix(".pt"))
+    content, state = read_json(path, _REMEDY), file_state(path.with_suffix(".pt"))
     try:
         about = read_about(path, content, len(state["fc.bias"]))
         model = _build(content["architecture"], len(about.classes), state)
         model.load_state_dict(state)
-        mean, std = (torch.tensor(_three(content[name])) for name in ("mean", "std"))
+        mean, std = normalization_of(content)
         size, precision = content["seen_size"], content["precision"]
         if size is not None and (type(size) is not int or not 1 <= size <= 4096):
             raise ValueError("its image size is not one")
-        if precision not in ("fp32", "bf16") or not (std > 0).all():
-            raise ValueError("its numbers are not those of a network")
+        if precision not in ("fp32", "bf16"):
+            raise ValueError("its precision is unknown")
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path} does not describe its weights ({reason}): {_REMEDY}") from error
@@ -96,19 +93,3 @@ def _build(architecture: dict, classes: int, state: dict[str, Tensor]) -> nn.Mod
     if architecture["name"] != "cifar" or architecture["depth"] != 2 + 2 * blocks:
         raise ValueError("it names another architecture")
     return CifarNet(architecture["depth"], classes, residual=architecture["residual"] is True)
-
-
-def _three(values: list) -> list[float]:
-    if not isinstance(values, list) or len(values) != 3 or not all(map(math.isfinite, values)):
-        raise ValueError("it has no three channels")
-    return values
-
-
-def _read_json(path: Path) -> dict:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} cannot be read: {_REMEDY}") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path} is damaged: {_REMEDY}")
-    return content

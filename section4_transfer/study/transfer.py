@@ -6,6 +6,10 @@ frozen      the pretrained backbone stays as it is: it maps every image to 512 f
             cost next to nothing
 fine-tuned  a new head and the pretrained backbone are trained together, the backbone at a tenth
             of the head's learning rate: it is nearly right already, and the head is not
+
+With `freeze`, fine-tuning also leaves the first k stages of the backbone as they are: early layers
+are said to be general, late ones special to the task they were trained for (Yosinski et al. 2014,
+"How transferable are features in deep neural networks?").
 """
 
 import math
@@ -24,13 +28,15 @@ from section4_transfer.models import initialise, resnet18
 from section4_transfer.pretrained import (
     PretrainedWeights,
     all_quarter_turns,
+    freeze_stages,
     load_backbone,
     quarter_turns,
 )
 from section4_transfer.study import plots_transfer
+from section4_transfer.study.labels import draw_labelled, with_frozen_stages, with_labels
 from section4_transfer.study.template import Study
-from section4_transfer.study.variants import Groups, Variant, with_fraction
-from section4_transfer.training import extract_features, fit
+from section4_transfer.study.variants import Groups, Variant
+from section4_transfer.training import Split, extract_features, fit
 from shared_utils.datasets.color_images import generator
 from shared_utils.errors import UserError
 from shared_utils.runs import NO_RUN, History, TrainingRun
@@ -51,71 +57,96 @@ class Features:
 
 @dataclass
 class TransferStudy(Study):
-    """A network for every method, fraction of the labels and seed.
+    """A network for every method, number of labels and seed, which draws them.
 
     `lrs` holds each method's learning rate. Without `weights`, each seed pretrains a backbone of
-    its own, by `pretraining`.
+    its own, by `pretraining`. `freeze` holds numbers of stages that stay in fine-tuning. With
+    `small_validation`, no more labels choose the epoch than there are to learn from.
     """
 
     size: int  # of the images that the network sees
-    fractions: dict[float, Tensor]  # of the training images, and which they are
+    labels: list[int]  # how many, in order
     lrs: dict[str, float]
     weights: PretrainedWeights | None
     pretraining: Recipe
+    freeze: list[int] = field(default_factory=list)
+    small_validation: bool = False
     used: dict[int, PretrainedWeights] = field(default_factory=dict, init=False)  # by seed
 
-    shorter = "--resize 64, --fractions 0.1, --limit 5000, --pretrain-epochs 2, --quick"
+    shorter = "--resize 64, --labels 1000, --limit 5000, --pretrain-epochs 2, --quick"
 
     @property
     def total_work(self) -> float:
         """In passes over all images; the frozen head's steps cost next to nothing."""
-        passes = sum(2 * self.recipe.epochs * passes_for(f) * f for f in self.fractions)
-        return len(self.seeds) * (passes + (0 if self.weights else self.pretraining.epochs))
+        trained = 2 + len(self.freeze)
+        passes = sum(self.recipe.epochs * self.passes(n) * self.fraction(n) for n in self.labels)
+        pretraining = 0 if self.weights else self.pretraining.epochs
+        return len(self.seeds) * (trained * passes + pretraining)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The three methods, and fine-tuning with frozen stages."""
+        return (*METHODS, *(with_frozen_stages(k) for k in self.freeze))
+
+    def fraction(self, n: int) -> float:
+        """Return which part of the training images `n` are."""
+        return n / len(self.data.y_train)
+
+    def passes(self, n: int) -> int:
+        """Return how often an epoch passes over `n` images."""
+        return passes_for(self.fraction(n))
 
     def variants(self) -> Iterator[Variant]:
-        """Yield the methods on every fraction, seed by seed."""
+        """Yield the methods with every number of labels, seed by seed."""
         for seed in self.seeds:
             weights = self.used[seed] = self.weights or self.pretrain(seed)
             features = self.frozen_features(weights, seed)
-            for fraction, kept in self.fractions.items():
-                for method in METHODS:
-                    yield self.variant(method, fraction, kept, weights, features, seed)
+            for n in self.labels:
+                for method in self.methods:
+                    yield self.variant(method, n, weights, features, seed)
 
     def variant(
-        self,
-        method: str,
-        fraction: float,
-        kept: Tensor,
-        weights: PretrainedWeights,
-        features: Features,
-        seed: int,
+        self, method: str, n: int, weights: PretrainedWeights, features: Features, seed: int
     ) -> Variant:
-        """Return a network, about to be trained by a method on the images `kept`."""
-        data, recipe = (
-            self.data,
-            replace(self.recipe, lr=self.lrs[method], passes=passes_for(fraction)),
+        """Return a network, about to be trained by a method with `n` labels."""
+        recipe = replace(
+            self.recipe, lr=self.lrs.get(method, self.lrs["fine-tuned"]), passes=self.passes(n)
         )
         model = self.network(None if method == "scratch" else weights, seed)
         pipeline = self.pipeline(None if method == "scratch" else weights)
         if method == "frozen":
-            train = partial(self.fit_head, model, features, kept, recipe, seed=seed)
+            train = partial(self.fit_head, model, features, n, recipe, seed=seed)
         else:
-            split = data.x_train[kept], data.y_train[kept]
-            groups = backbone_slower(model, recipe.lr) if method == "fine-tuned" else None
+            for k in self.freeze:
+                if method == with_frozen_stages(k):
+                    freeze_stages(model, k)
+            learn, val = self.labelled(n, seed)
             train = partial(
-                *(fit, model, split, (data.x_val, data.y_val), pipeline, recipe, self.runtime),
+                *(fit, model, self.split(learn, "train"), self.split(val, "val")),
+                *(pipeline, recipe, self.runtime),
                 seed=seed,
-                groups=groups,
+                groups=None if method == "scratch" else backbone_slower(model, recipe.lr),
             )
         return Variant(
-            with_fraction(method, fraction),
+            with_labels(method, n),
             seed,
             model,
             pipeline,
             train,
-            work=recipe.epochs * recipe.passes * fraction,
-            file=method if fraction == max(self.fractions) else "",
+            work=recipe.epochs * recipe.passes * self.fraction(n),
+            file=method.replace(" ", "-") if n == max(self.labels) else "",
         )
+
+    def labelled(self, n: int, seed: int) -> tuple[Tensor, Tensor]:
+        """Return the indices of the images to learn from, and of those to validate on."""
+        data, chosen = self.data, n if self.small_validation else len(self.data.y_val)
+        learn = draw_labelled(data.y_train, n, seed, "learn from")
+        return learn, draw_labelled(data.y_val, chosen, seed, "validate on")
+
+    def split(self, chosen: Tensor, part: str) -> Split:
+        """Return the chosen images of a part of the data, and their labels."""
+        x, y = (getattr(self.data, f"{name}_{part}") for name in "xy")
+        return (x, y) if len(chosen) == len(y) else (x[chosen], y[chosen])
 
     def pretrain(self, seed: int) -> PretrainedWeights:
         """Teach a ResNet-18 to tell quarter turns of the training images; no label is used.
@@ -143,7 +174,9 @@ class TransferStudy(Study):
         outcome = Outcome("rotation", seed, model, history)
         turns = [f"turned by {90 * k} degrees" for k in range(4)]
         self.save("rotation", outcome, pipeline, classes=turns)
-        return PretrainedWeights("rotation", model.state_dict(), history=history)
+        return PretrainedWeights(
+            "rotation", model.state_dict(), seconds=history.seconds, history=history
+        )
 
     def frozen_features(self, weights: PretrainedWeights, seed: int) -> Features:
         """Return the backbone's features of the training and validation images."""
@@ -158,23 +191,24 @@ class TransferStudy(Study):
         self,
         model: nn.Module,
         features: Features,
-        kept: Tensor,
+        n: int,
         recipe: Recipe,
         *,
         seed: int,
         run: TrainingRun = NO_RUN,
     ) -> History:
-        """Train the head of `model` on the features of the images `kept`.
+        """Train the head of `model` on the features of the images with a label.
 
         It is trained to its end: passes are added to the recipe's epochs until they have
         `HEAD_STEPS`.
         """
-        steps_in_a_pass = math.ceil(len(kept) / recipe.batch_size)
+        learn, val = self.labelled(n, seed)
+        steps_in_a_pass = math.ceil(n / recipe.batch_size)
         passes = math.ceil(HEAD_STEPS / (recipe.epochs * steps_in_a_pass))
         history = fit(
             model.fc,
-            (features.train[kept.to(features.train.device)], self.data.y_train[kept]),
-            (features.val, self.data.y_val),
+            (features.train[learn.to(features.train.device)], self.data.y_train[learn]),
+            (features.val[val.to(features.val.device)], self.data.y_val[val]),
             lambda x, y, generator: (x, y),
             replace(recipe, passes=max(recipe.passes, passes)),
             self.runtime,
@@ -182,7 +216,7 @@ class TransferStudy(Study):
             run=run,
         )
         # The time of its features counts, too.
-        before = features.seconds * len(kept) / len(features.train)
+        before = features.seconds * self.fraction(n)
         history.seconds += before
         history.series["seconds"] = [s + before for s in history.series["seconds"]]
         return history
@@ -201,14 +235,15 @@ class TransferStudy(Study):
         return Pipeline(*normalization, self.augmentations, self.size)
 
     def conclusions(self, groups: Groups) -> list[str]:
-        """Return what pretraining changes for each number of labels."""
-        lines, comparisons = [], 2 * len(self.fractions)
-        for fraction in self.fractions:
-            scratch = with_fraction("scratch", fraction)
-            for name in (with_fraction("frozen", fraction), with_fraction("fine-tuned", fraction)):
-                if name in groups and scratch in groups:
-                    difference = accuracy_difference(groups[name], groups[scratch], comparisons)
-                    lines.append(difference.sentence(f"test accuracy, {name} minus {scratch}"))
+        """Return what pretraining, and freezing, change for each number of labels."""
+        pairs = [("frozen", "scratch"), ("fine-tuned", "scratch")]
+        pairs += [(with_frozen_stages(k), "fine-tuned") for k in self.freeze]
+        lines, comparisons = [], len(pairs) * len(self.labels)
+        for n in self.labels:
+            for name, other in ((with_labels(a, n), with_labels(b, n)) for a, b in pairs):
+                if name in groups and other in groups:
+                    difference = accuracy_difference(groups[name], groups[other], comparisons)
+                    lines.append(difference.sentence(f"test accuracy, {name} minus {other}"))
         return lines
 
     def details(self, groups: Groups) -> dict:
@@ -218,8 +253,13 @@ class TransferStudy(Study):
 
     def draw(self, path: Path, groups: Groups) -> None:
         """Draw the figures of this study."""
-        sizes = {fraction: len(kept) for fraction, kept in self.fractions.items()}
-        plots_transfer.draw_all(path, groups, sizes, self.used[self.seeds[0]], self.data.title)
+        weights = self.used[self.seeds[0]]
+        title = f"{self.data.title}; pretrained: {weights.title or Path(weights.origin).name}"
+        plots_transfer.draw_all(path, groups, self.labels, weights, title)
+        if self.freeze:
+            plots_transfer.frozen_stages(
+                path / "frozen_stages.png", groups, self.labels, self.freeze, title
+            )
 
 
 def backbone_slower(model: nn.Module, lr: float) -> list[dict]:

@@ -1,10 +1,15 @@
+import json
+from functools import cache
+
 import pytest
 import torch
 
 from section4_transfer.engine.weights import file_state, save_weights
 from section4_transfer.models import CifarNet, initialise, resnet18
 from section4_transfer.pretrained import (
+    STAGES,
     PretrainedWeights,
+    freeze_stages,
     load_backbone,
     load_pretrained,
 )
@@ -36,6 +41,7 @@ def test_weights_of_another_network_are_refused_with_the_keys(tmp_path):
         load_backbone(resnet18(2), PretrainedWeights("x.pt", state))
 
 
+@cache
 def published_layout():
     """The state dict of torchvision's ImageNet file: 102 keys, older than batch norm's counters."""
     state = initialise(resnet18(1000), torch.Generator().manual_seed(3)).state_dict()
@@ -43,7 +49,7 @@ def published_layout():
 
 
 def test_weights_older_than_batch_norms_counters_are_taken_and_the_counters_are_0(tmp_path):
-    state, model = published_layout(), resnet18(7)
+    state, model = dict(published_layout()), resnet18(7)
     assert len(state) == 102
     torch.save(state, tmp_path / "old.pth")
     model.bn1.num_batches_tracked += 5
@@ -58,8 +64,15 @@ def test_weights_older_than_batch_norms_counters_are_taken_and_the_counters_are_
         load_pretrained(str(tmp_path / "old.pth"))
 
 
-@pytest.mark.parametrize("wrapper", [None, "state_dict", "model_state_dict", "model"])
-@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.module.", "model."])
+@pytest.mark.parametrize(
+    ("wrapper", "prefix"),
+    [
+        (None, "_orig_mod.module."),
+        ("state_dict", "module."),
+        ("model_state_dict", ""),
+        ("model", "model."),
+    ],
+)
 def test_weights_are_found_in_a_checkpoint_and_behind_a_prefix(tmp_path, wrapper, prefix):
     state = {prefix + key: value for key, value in published_layout().items()}
     content = {wrapper: state, "epoch": 90, "best_acc1": 69.8} if wrapper else state
@@ -114,3 +127,36 @@ def test_auto_weights_fall_back_loudly_and_imagenet_does_not(monkeypatch):
     with pytest.raises(UserError, match="--weights rotation"):
         load_pretrained("imagenet")
     assert load_pretrained("rotation") == (None, "")
+
+
+def test_what_stands_beside_a_file_of_weights_is_used_or_refused(tmp_path):
+    path, beside = tmp_path / "w.pt", tmp_path / "w.json"
+    save_weights(path, resnet18(3).state_dict())
+    assert load_pretrained(str(path))[0].normalization is None
+    beside.write_text('{"of": "another project"}')
+    assert load_pretrained(str(path))[0].normalization is None
+    about = {"mean": [0.1, 0.2, 0.3], "std": [1, 2, 3], "title": "pets", "train_seconds": 7.5}
+    beside.write_text(json.dumps(about))
+    found, _ = load_pretrained(str(path))
+    assert found.normalization[0].tolist() == pytest.approx([0.1, 0.2, 0.3])
+    assert found.normalization[1].tolist() == [1, 2, 3]
+    assert (found.title, found.seconds) == ("pets", 7.5)
+    for wrong in ({"std": [1, 0, 1]}, {"std": None}, {"mean": [1, 2]}, {"mean": [1e999, 0, 0]}):
+        beside.write_text(json.dumps(about | wrong))
+        with pytest.raises(UserError, match=r"w\.json does not describe weights"):
+            load_pretrained(str(path))
+    for damaged in ("[]", "{", json.dumps(about | {"mean": [10**400] * 3})):
+        beside.write_text(damaged)
+        with pytest.raises(UserError, match="pretrain again"):
+            load_pretrained(str(path))
+
+
+def test_frozen_stages_stay_as_they_are_while_the_rest_learns():
+    model = initialise(resnet18(3), torch.Generator().manual_seed(0))
+    freeze_stages(model, 2).train()
+    assert not model.bn1.training and not model.layer1[0].bn1.training
+    assert model.layer2[0].bn1.training and model.fc.training
+    assert {name.split(".")[0] for name, p in model.named_parameters() if p.requires_grad} == {
+        "layer2", "layer3", "layer4", "fc",
+    }  # fmt: skip
+    assert sum(map(len, STAGES)) + 1 == len([m for m in model.children() if list(m.parameters())])

@@ -9,9 +9,8 @@ import signal
 import pytest
 import torch
 import torchvision
-from torchvision.models.resnet import BasicBlock, ResNet
 
-from section4_transfer import augmentation_study, resnet_vs_plain, transfer_learning
+from section4_transfer import augmentation_study, pretrain, resnet_vs_plain, transfer_learning
 from section4_transfer.study import (
     augmentation,
     plots_augmentation,
@@ -23,6 +22,7 @@ from section4_transfer.study import (
 from shared_utils.cli import start
 from shared_utils.errors import NothingToDo, UserError
 from tests.resume_helpers import kill, outcome, stop
+from tests.section4_transfer.helpers import half_a_resnet18
 
 SMALL = ["--dataset", "photo-digits", "--device", "cpu", "--limit", "60", "--no-show"]
 # Two networks of 2 epochs of 4 steps.
@@ -36,6 +36,9 @@ def no_figures():
     with pytest.MonkeyPatch.context() as patch:
         for module in (plots_depth, plots_augmentation, plots_transfer):
             patch.setattr(module, "draw_all", lambda *args: None)
+        patch.setattr(plots_augmentation, "grid", lambda *args: None)
+        for name in ("curves", "frozen_stages"):
+            patch.setattr(plots_transfer, name, lambda *args: None)
         patch.setattr(plots_classes, "confusion", lambda *args: None)
         yield
 
@@ -73,21 +76,18 @@ def test_a_killed_run_resumes_to_the_same_bytes(whole, tmp_path):
     assert outcome(tmp_path / "resnet_vs_plain") == whole
 
 
-def half_a_resnet18(num_classes):
-    return ResNet(BasicBlock, [1, 1, 1, 1], num_classes)
-
-
 @pytest.mark.parametrize(
     ("script", "name", "more", "stops"),
     [
-        # pretraining, scratch, frozen, fine-tuned
+        # pretraining, scratch, frozen, fine-tuned, with frozen stages
         (
             transfer_learning,
             "transfer_learning",
-            ["--weights", "rotation", "--pretrain-epochs", "1", "--fractions", "1"],
+            ["--weights", "rotation", "--pretrain-epochs", "1", "--labels", "60", "--freeze", "2"],
             [12],
         ),
         (augmentation_study, "augmentation", ["--model", "resnet20"], [6]),
+        (pretrain, "pretrain", [], [2]),
     ],
 )
 def test_the_other_studies_resume_network_by_network(

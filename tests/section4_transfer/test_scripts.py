@@ -4,14 +4,18 @@ import subprocess
 import sys
 from contextlib import nullcontext
 
+import numpy as np
 import pytest
 import torch
+import torchvision
+from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
 from section4_transfer import (
     augmentation_study,
     benchmark,
+    pretrain,
     pretrained,
     quickstart,
     resnet_vs_plain,
@@ -20,6 +24,7 @@ from section4_transfer import (
 from section4_transfer.engine import runtime
 from section4_transfer.engine.recipe import Recipe
 from section4_transfer.engine.runtime import Runtime
+from section4_transfer.engine.weights import file_state
 from section4_transfer.models import resnet18
 from section4_transfer.study import loops, transfer
 from section4_transfer.study.template import Study
@@ -27,7 +32,7 @@ from shared_utils.datasets import cifar10, color_images
 from shared_utils.datasets.color_images import TorchData, load_torch_data
 from shared_utils.datasets.download import DownloadError
 from shared_utils.errors import UserError
-from tests.section4_transfer.helpers import CPU, ROOT, run_script
+from tests.section4_transfer.helpers import CPU, ROOT, half_a_resnet18, run_script
 
 TINY = ["--dataset", "photo-digits", "--limit", "40", "--epochs", "1", "--batch-size", "20"]
 TINY += ["--device", "cpu", "--no-show"]
@@ -48,18 +53,15 @@ def test_resnet_vs_plain_writes_every_output(tmp_path, capsys):
     assert len(figures(folder)) == 7
     assert max(path.stat().st_size for path in folder.glob("*.png")) < 150_000
     assert "resnet-14 minus plain-14" in capsys.readouterr().out
-    first = (folder / "metrics.csv").read_bytes()
-    resnet_vs_plain.main(flags)
-    assert (folder / "metrics.csv").read_bytes() == first
 
 
 def test_transfer_learning_writes_every_output(tmp_path, monkeypatch):
     monkeypatch.setattr(transfer, "HEAD_STEPS", 20)
     flags = ["--weights", "rotation", "--pretrain-epochs", "1", "--resize", "32"]
-    flags += ["--fractions", "0.5", "--runs-dir", str(tmp_path), *TINY]
+    flags += ["--labels", "20", "--runs-dir", str(tmp_path), *TINY]
     summary = transfer_learning.main(flags)
     folder = tmp_path / "transfer_learning"
-    assert list(summary["runs"]) == ["scratch 50%", "frozen 50%", "fine-tuned 50%"]
+    assert list(summary["runs"]) == [f"{m} (20 labels)" for m in transfer.METHODS]
     assert summary["weights"] == "rotation"
     assert len(summary["conclusions"]) == 2 and len(figures(folder)) == 5
     assert {path.name for path in folder.glob("*.pt")} == {
@@ -68,7 +70,52 @@ def test_transfer_learning_writes_every_output(tmp_path, monkeypatch):
     turns = json.loads((folder / "rotation.json").read_text())["classes"]
     assert turns == ["turned by 0 degrees", *(f"turned by {n} degrees" for n in (90, 180, 270))]
     frozen = json.loads((folder / "frozen.json").read_text())
-    assert (frozen["arm"], frozen["seen_size"]) == ("frozen 50%", 32)
+    assert (frozen["arm"], frozen["seen_size"]) == ("frozen (20 labels)", 32)
+
+
+def test_pretrained_weights_serve_another_task_with_their_own_normalization(tmp_path, monkeypatch):
+    """A ResNet-18 of one block a stage, of two classes of large images, then of ten of small."""
+    monkeypatch.setattr(torchvision.models, "resnet18", half_a_resnet18)
+    monkeypatch.setattr(transfer, "HEAD_STEPS", 4)
+    rng, images = np.random.default_rng(0), tmp_path / "images"
+    for name, brightness in (("night", 40), ("noon", 200)):
+        (images / name).mkdir(parents=True)
+        for number in range(20):
+            pixels = rng.integers(0, 40, (40, 40, 3)) + brightness
+            Image.fromarray(pixels.astype(np.uint8)).save(images / name / f"{number}.png")
+    runs = ["--runs-dir", str(tmp_path)]
+    flags = ["--dataset", "folder", "--data-dir", str(images), *TINY[2:], "--size", "32"]
+    summary = pretrain.main([*flags, "--resize", "40", "--batch-size", "8", *runs])
+    assert list(summary["runs"]) == ["resnet18"]
+    about = json.loads((tmp_path / "pretrain" / "resnet18.json").read_text())
+    assert (about["classes"], about["image_size"]) == (["night", "noon"], [32, 32])
+    assert about["seen_size"] == 40 and about["train_seconds"] > 0 and 0 <= about["val_acc"] <= 1
+
+    pipelines, fit_head = [], transfer.TransferStudy.fit_head
+    monkeypatch.setattr(
+        transfer.TransferStudy,
+        "fit_head",
+        lambda study, *args, **options: (
+            pipelines.append(study.pipeline(study.weights)) or fit_head(study, *args, **options)
+        ),
+    )
+    weights = tmp_path / "pretrain" / "resnet18.pt"
+    flags = ["--weights", str(weights), "--resize", "32", "--labels", "40", "--freeze", "3"]
+    summary = transfer_learning.main([*flags, *runs, *TINY])
+    assert list(summary["runs"])[-1] == "3 of 5 frozen (40 labels)"
+    assert summary["pretrain_seconds"] == about["train_seconds"]
+    assert pipelines[0].mean.flatten().tolist() == pytest.approx(about["mean"])
+    folder = tmp_path / "transfer_learning"
+    frozen, scratch = (
+        json.loads((folder / f"{m}.json").read_text()) for m in ("frozen", "scratch")
+    )
+    assert frozen["mean"] == about["mean"] != scratch["mean"]
+    assert "frozen_stages.png" in figures(folder)
+    kept, tuned = (file_state(path) for path in (weights, folder / "3-of-5-frozen.pt"))
+    for key, value in kept.items():
+        if not key.startswith(("layer3", "layer4", "fc")):
+            assert torch.equal(tuned[key], value), key  # batch norm's statistics, too
+    assert not torch.equal(tuned["layer3.0.conv1.weight"], kept["layer3.0.conv1.weight"])
 
 
 def test_augmentation_study_writes_every_output(tmp_path):
@@ -85,17 +132,17 @@ def test_the_frozen_head_is_trained_to_the_end_of_its_convex_problem():
     draws = torch.Generator().manual_seed(0)
     train, val = (torch.rand(len(y), 512, generator=draws) for y in (data.y_train, data.y_val))
     recipe = Recipe(1, 60, transfer_learning.LEARNING_RATES["frozen"])
-    kept, model = torch.arange(60), resnet18(10)
+    model = resnet18(10)
     study = transfer.TransferStudy(
         *(data, CPU, recipe, range(1), None),
         size=32,
-        fractions={1.0: kept},
+        labels=[60],
         lrs={},
         weights=None,
         pretraining=recipe,
     )
     features = transfer.Features(train, val, 3.0)
-    history = study.fit_head(model, features, kept, recipe, seed=0)
+    history = study.fit_head(model, features, 60, recipe, seed=0)
     assert history.seconds == history.series["seconds"][-1] > 3
 
     head = nn.Linear(512, 10).double()
@@ -117,7 +164,9 @@ def test_the_frozen_head_is_trained_to_the_end_of_its_convex_problem():
     assert loss(model.fc).item() == pytest.approx(loss(head).item(), rel=0.05)
 
 
-@pytest.mark.parametrize("script", [resnet_vs_plain, transfer_learning, augmentation_study])
+@pytest.mark.parametrize(
+    "script", [resnet_vs_plain, transfer_learning, augmentation_study, pretrain]
+)
 def test_a_quick_run_is_small_on_any_data(script, monkeypatch):
     class Loaded(Exception):
         pass
@@ -139,10 +188,11 @@ def test_a_fraction_that_cannot_be_had_is_refused_before_anything_trains(tmp_pat
 
     monkeypatch.setattr(TorchData, "fraction", refuse)
     flags = ["--quick", "--no-show", "--device", "cpu", "--runs-dir", str(tmp_path)]
-    for module in (transfer_learning, augmentation_study):
-        monkeypatch.setattr(Study, "run", None)  # to call it would fail
-        with pytest.raises(UserError, match="too few to be split"):
-            module.main(flags)
+    monkeypatch.setattr(Study, "run", None)  # to call it would fail
+    with pytest.raises(UserError, match="too few to be split"):
+        augmentation_study.main(flags)
+    with pytest.raises(UserError, match="--labels must be at least 10, one for each class"):
+        transfer_learning.main([*flags, "--labels", "100", "9"])
 
 
 def test_the_benchmark_measures_one_process_and_uses_its_seed(tmp_path, monkeypatch):
@@ -180,7 +230,7 @@ def test_the_quickstart_learns(tmp_path, monkeypatch):
         (resnet_vs_plain, ["--depth", "21"], "6n + 2"),
         (resnet_vs_plain, ["--size", "3"], "needs 4"),
         (transfer_learning, ["--resize", "31"], "needs 32"),
-        (transfer_learning, ["--fractions", "1.5"], "at most 1"),
+        (transfer_learning, ["--freeze", "6"], "invalid choice"),
         (augmentation_study, ["--resize", "31"], "needs 32"),
         (augmentation_study, ["--fractions", "0"], "above 0"),
     ],

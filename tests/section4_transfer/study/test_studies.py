@@ -155,11 +155,13 @@ def test_the_work_of_the_transfer_study_is_counted_in_passes():
         Recipe(5, 64, 0.1),
         {"size": 32, "lrs": {}, "pretraining": Recipe(10, 64, 0.1)},
     )
-    for weights, expected in ((None, 2 * (2 * 2 * 5 + 10)), ("some", 2 * 2 * 2 * 5)):
+    data = SimpleNamespace(y_train=torch.zeros(500))
+    for weights, expected in ((None, 2 * (3 * 2 * 5 + 10)), ("some", 2 * 3 * 2 * 5)):
         made = TransferStudy(
-            *(None, CPU, recipe, range(2), None),
-            fractions={0.1: None, 1.0: None},
+            *(data, CPU, recipe, range(2), None),
+            labels=[50, 500],
             weights=weights,
+            freeze=[3],
             **options,
         )
         assert made.total_work == pytest.approx(expected)

@@ -1,0 +1,77 @@
+"""Make pretrained weights of any labelled images, for `transfer_learning.py --weights`.
+
+ResNet-18 learns the classes of the images; validation chooses the epoch. Writes
+<runs-dir>/pretrain/resnet18.pt and, beside it, resnet18.json: the class names, how images are
+standardised, their size and the accuracy.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
+
+from section4_transfer.engine.flags import (
+    add_resize_flag,
+    add_study_flags,
+    parse_study_args,
+    recipe_from,
+)
+from shared_utils.cli import open_run, positive_int, start
+
+HERE = Path(__file__).resolve().parent
+QUICK = {
+    "epochs": 4,
+    "batch_size": 32,
+    "resize": 32,
+    "dataset": "photo-digits",
+    "limit": 600,
+}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of this script's flags."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_study_flags(parser, HERE / "runs", epochs=20, batch_size=128, lr=0.05)
+    add_resize_flag(parser, 64)
+    parser.add_argument(
+        "--size",
+        type=positive_int,
+        help="side of the images that a folder's become, before --resize (default: --resize)",
+    )
+    return parser
+
+
+def main(argv: list[str] | None = None) -> dict:
+    """Train, test once, write the weights and what they are, return the summary."""
+    parser = build_parser()
+    args = parse_study_args(parser, argv, QUICK)
+
+    # PyTorch takes seconds to import: only now.
+    from section4_transfer.engine.checkpointing import TORCH
+    from section4_transfer.engine.runtime import init_runtime
+    from section4_transfer.models import check_size, resnet18
+    from section4_transfer.study.pretraining import Pretraining
+    from shared_utils.datasets.color_images import load_torch_data
+
+    try:
+        check_size(resnet18(2), args.resize)
+    except ValueError as error:
+        parser.error(f"argument --resize: {error}")
+    recipe = recipe_from(vars(args))
+    with init_runtime(args.device, args.precision) as runtime:
+        recipe.check(runtime.world)
+        with runtime.main_first():
+            data = load_torch_data(
+                *(args.dataset, args.data_dir, args.limit, args.size or args.resize, args.quick),
+                skip_damaged=args.skip_damaged,
+            )
+        about = data.describe() | {"runtime": runtime.describe()}
+        with runtime.only_main(open_run(args, "pretrain", about, TORCH)) as folder:
+            seeds = range(args.seed, args.seed + args.seeds)
+            study = Pretraining(data, runtime, recipe, seeds, folder, size=args.resize)
+            return study.run(args.no_show)
+
+
+if __name__ == "__main__":
+    start(main)

@@ -84,7 +84,8 @@ def read_picture(path: Path, enough: int | None = None):
     except (DamagedImageError, MemoryError):
         raise
     except FileNotFoundError as error:
-        raise DamagedImageError("is a link to a file that is not there") from error
+        what = "is a link to a file that is not there" if path.is_symlink() else "is gone"
+        raise DamagedImageError(what) from error
     except UnidentifiedImageError as error:
         raise DamagedImageError("is not an image that can be read") from error
     except Image.DecompressionBombError as error:

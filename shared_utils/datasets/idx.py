@@ -21,6 +21,7 @@ _MAX_DIMENSIONS = 3
 _GZIP_MAGIC = b"\x1f\x8b"
 _DEFLATE_RATIO = 1032  # a gzip file cannot hold more than so many times its size
 _REMEDY = "delete it and fetch it again"
+_IF_OWN = "fetch it again, or use --dataset idx if it is your own"
 
 
 def encode_idx(array: np.ndarray) -> bytes:
@@ -43,12 +44,12 @@ def read_idx(path: Path, shape: tuple[int, ...], md5: str = "") -> np.ndarray:
     size = len(begin) + int(np.prod(shape))
     content = _read(path, size + 1)
     if not content.startswith(begin):
-        raise UserError(f"{path} is not the IDX file of {_by(shape)} bytes expected: {_REMEDY}")
+        raise UserError(f"{path} is not the IDX file of {_by(shape)} bytes expected: {_IF_OWN}")
     if len(content) != size:
         kind = "longer" if len(content) > size else "shorter"
         raise UserError(f"{path} is {kind} than its header says ({_by(shape)}): {_REMEDY}")
     if md5 and hashlib.md5(content).hexdigest() != md5:
-        raise UserError(f"{path} does not have the published MD5 digest {md5}: {_REMEDY}")
+        raise UserError(f"{path} does not have the published MD5 digest {md5}: {_IF_OWN}")
     return np.frombuffer(content, np.uint8, offset=len(begin)).reshape(shape)
 
 

@@ -34,6 +34,7 @@ _LEFTOVERS = {
     "__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "$recycle.bin", "@eadir",
     "system volume information", "lost+found", "#recycle", "__pycache__",
 }  # fmt: skip
+_RUNS = "folders of runs"
 _ARCHIVES = {".zip", ".tar", ".gz", ".tgz", ".xz", ".bz2", ".7z", ".rar"}
 
 
@@ -170,6 +171,8 @@ def _classes(root: Path, tree: Path, left_out: Counter, least: int) -> dict[str,
             _count(left_out, "files beside the class folders")
         elif root.resolve().is_relative_to(Path(entry.path).resolve()):
             _count(left_out, "links that lead back to their own folder")
+        elif _is_run(entry):
+            _count(left_out, _RUNS)
         else:
             found[entry.name] = entry.path
     if len(found) < least:
@@ -214,6 +217,8 @@ def _images(folder: Path, name: Path, tree: Path, left_out: Counter) -> list[Ima
             if _is_folder(entry):
                 if entry.is_symlink():  # it could lead in a circle, or into another class
                     _count(left_out, "links to folders within a class")
+                elif _is_run(entry):
+                    others[_RUNS] += 1
                 else:
                     below.append(entry.path)
             elif suffix in readable_suffixes():
@@ -258,6 +263,12 @@ def _is_folder(entry: os.DirEntry) -> bool:
         return entry.is_dir()
     except OSError:  # a link to itself
         return False
+
+
+def _is_run(entry: os.DirEntry) -> bool:
+    """Return whether a folder is that of a run: its figures are not images to learn from."""
+    files = ("config.json", "metrics.csv")
+    return all(os.path.isfile(os.path.join(entry.path, name)) for name in files)
 
 
 def _subfolders(folder: Path) -> set[str]:

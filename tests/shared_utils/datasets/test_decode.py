@@ -149,6 +149,8 @@ def test_what_cannot_be_read_is_reported_with_its_cause(tmp_path, content, cause
 def test_links_to_nothing_are_reported(tmp_path):
     (tmp_path / "gone.png").symlink_to(tmp_path / "nothing")
     (tmp_path / "self.png").symlink_to("self.png")
+    with pytest.raises(DamagedImageError, match=r"^is gone$"):
+        decode(tmp_path / "removed.png", 8)
     with pytest.raises(DamagedImageError, match="a link to a file that is not there"):
         decode(tmp_path / "gone.png", 8)
     with pytest.raises(DamagedImageError, match="cannot be read"):

@@ -41,8 +41,8 @@ def test_idx_files_are_read_and_written_as_published(tmp_path):
     [
         (CONTENT[:-1], "shorter"),
         (CONTENT + b"x", "longer"),
-        (CONTENT[:-1] + b"x", "MD5"),
-        (CONTENT[:7] + b"\x06" + CONTENT[8:], "not the IDX file"),
+        (CONTENT[:-1] + b"x", "MD5.* --dataset idx if it is your own"),
+        (CONTENT[:7] + b"\x06" + CONTENT[8:], "not the IDX file.* --dataset idx if it is your own"),
         (b"\0\0\x08\x03" + b"\x7f\xff\xff\xff" * 3, "not the IDX file"),  # claims 10^28 bytes
         (b"", "not the IDX file"),
     ],

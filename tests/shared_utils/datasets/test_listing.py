@@ -177,6 +177,20 @@ def test_folders_and_files_beside_the_parts_are_counted(tmp_path):
     }
 
 
+def test_the_figures_of_runs_are_never_images(tmp_path):
+    files(tmp_path, "cat/1.png", "dog/2.png")
+    for run in ("resnet_vs_plain", "cat/resnet_vs_plain"):
+        files(tmp_path / run, "config.json", "metrics.csv", "curves.png")
+    listing = list_images(tmp_path)
+    assert paths(listing) == ["cat/1.png", "dog/2.png"]
+    assert listing.left_out == {"folders of runs": 2}
+    (tmp_path / "resnet_vs_plain").rename(tmp_path / "x")
+    files(tmp_path, "runs/.lock")
+    (tmp_path / "x").rename(tmp_path / "runs" / "x")
+    with pytest.raises(UserError, match=r"runs holds no image, but folders of runs \(1\)"):
+        list_images(tmp_path)
+
+
 def test_names_of_classes_may_be_anything(tmp_path):
     names = ["$100_vs_$50", "_", "a b", "größe", "猫", "🐈"]
     names += [] if sys.platform == "win32" else ["\x1b[2Jx", "two\nlines", "a:b"]

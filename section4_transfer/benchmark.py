@@ -1,19 +1,16 @@
-"""Measure the lesson's training step against a loop written with nothing but PyTorch, in turn.
+"""Measure what makes a training step fast, and what the lesson's loop costs, in turn.
 
-ResNet-20 on the same images: the bare loop in float32 with contiguous images, the bare loop with
-this section's precision and memory format, and the lesson's loop, which also counts, schedules and
-measures every layer's gradient. Rounds are interleaved, since a machine's speed drifts. Writes
-<runs-dir>/benchmark/.
+ResNet-20 on the same images, in groups: memory layouts and precisions beside the lesson's own step,
+which also counts, schedules and measures every layer's gradient; ways to update the weights;
+`torch.compile`; sizes of the batches that are evaluated. The contenders of a group take turns,
+since a machine's speed drifts. Writes <runs-dir>/benchmark/.
 """
 
 import argparse
 import sys
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
-
-import numpy as np
 
 from section4_transfer.engine.flags import add_recipe_flags, recipe_from
 from shared_utils.cli import (
@@ -25,10 +22,11 @@ from shared_utils.cli import (
     start,
 )
 from shared_utils.errors import UserError
+from shared_utils.timing import WARM_UP, take_turns
 
 HERE = Path(__file__).resolve().parent
 QUICK = {"rounds": 2, "steps": 3}
-_WARM_UP = 2  # steps that are not timed
+GROUPS = ("layout", "optimizer", "compile", "evaluation")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -50,50 +48,76 @@ def build_parser() -> argparse.ArgumentParser:
         parser.add_argument(
             name, type=positive_int, default=default, help=f"{meaning} (default: %(default)s)"
         )
+    parser.add_argument(
+        "--measure",
+        nargs="+",
+        choices=GROUPS,
+        default=["layout", "optimizer", "evaluation"],
+        help="compile takes minutes before it begins (default: all others)",
+    )
     add_recipe_flags(parser)
     return parser
 
 
 def main(argv: list[str] | None = None) -> dict:
-    """Measure every loop in turn, print and write the medians, return the summary."""
+    """Measure every group in turns, print and write the speeds, return the summary."""
     args = parse_args(build_parser(), argv, QUICK)
+    from section4_transfer.augment import Pipeline
+    from section4_transfer.engine.devices import choose_precision
     from section4_transfer.engine.runtime import init_runtime
-    from section4_transfer.study.loops import loops_of
+    from section4_transfer.study import loops
     from shared_utils.datasets.color_images import load_torch_data
 
     with init_runtime(args.device, args.precision) as runtime:
         if runtime.world > 1:
             raise UserError("this measures one process: start it with python, not with torchrun")
-        data = load_torch_data(args.dataset, args.data_dir)
-        recipe = recipe_from(vars(args), epochs=_WARM_UP + args.steps)  # a batch is an epoch
-        loops = loops_of(data, recipe, runtime, args.seed)
-        speeds = {name: [] for name in loops}
-        for _ in range(args.rounds):
-            for name, loop in loops.items():
-                images = args.steps * min(len(data.y_train), args.batch_size)
-                speeds[name].append(images / seconds(loop(), runtime))
-        medians = {name: float(np.median(values)) for name, values in speeds.items()}
-        slowest, bare, ours = medians.values()
-        ratios = {"lesson / bare loop": ours / bare, "lesson / fp32 contiguous": ours / slowest}
-        summary = {"images_per_second": speeds, "medians": medians, "ratios": ratios}
+        data = load_torch_data(args.dataset, args.data_dir, max(loops.EVALUATION_BATCHES))
+        # Each step is an epoch to the lesson's loop, and there must be enough of them.
+        steps = 2 + args.rounds * (args.steps + WARM_UP)
+        work = loops.Workload(
+            data.x_train.to(runtime.device),
+            data.y_train.to(runtime.device),
+            *(
+                Pipeline(*data.statistics()),
+                recipe_from(vars(args), epochs=steps),
+                runtime,
+                args.seed,
+            ),
+        )
+        has_bf16 = "bf16" in (args.precision, choose_precision("auto", runtime.device))
+        groups = {
+            "layout": lambda: loops.layouts(work, has_bf16),
+            "optimizer": lambda: loops.optimizers(work),
+            "compile": lambda: loops.compilers(work),
+            "evaluation": lambda: loops.evaluations(work),
+        }
         about = data.describe() | {"runtime": runtime.describe()}
         with open_run(args, "benchmark", about) as run:
-            run.write_json("summary.json", summary)
-    for name, values in speeds.items():
-        print(f"{name:<30}{medians[name]:>8,.0f} images/s ({min(values):,.0f}-{max(values):,.0f})")
-    print("\n".join(f"{name}: {ratio:.2f}" for name, ratio in ratios.items()))
-    return summary
+            speeds = {
+                name: measure(*groups[name](), args.rounds, args.steps)
+                for name in dict.fromkeys(args.measure)
+            }
+            run.write_json("summary.json", {"images_per_second": speeds})
+    return {"images_per_second": speeds}
 
 
-def seconds(steps, runtime) -> float:
-    """Return the time that the steps take after the warm-up."""
-    clock = 0.0
-    for step, _ in enumerate(steps, start=1):
-        if step == _WARM_UP:
-            runtime.wait()
-            clock = time.perf_counter()
-    runtime.wait()
-    return time.perf_counter() - clock
+def measure(contenders: dict, notice: str, rounds: int, count: int) -> dict:
+    """Time the contenders in turns; return, and print, the images a second of each."""
+    if notice:
+        print(notice)
+    images = next(iter(contenders.values()))()
+    speeds = {}
+    for name, times in take_turns(contenders, [()], rounds, count).items():
+        slow, fast = (1e3 * images / ms for ms in reversed(times["quartiles"]))
+        speeds[name] = {"median": 1e3 * images / times["median"], "quartiles": [slow, fast]}
+    first = next(iter(speeds))
+    for name, speed in speeds.items():
+        slow, fast = speed["quartiles"]
+        print(
+            f"{name:<34}{speed['median']:>8,.0f} images/s, quartiles {slow:,.0f} to {fast:,.0f};"
+            f" {speed['median'] / speeds[first]['median']:.2f} of {first}"
+        )
+    return speeds
 
 
 if __name__ == "__main__":

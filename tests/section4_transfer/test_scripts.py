@@ -21,15 +21,16 @@ from section4_transfer import (
     resnet_vs_plain,
     transfer_learning,
 )
-from section4_transfer.engine import runtime
+from section4_transfer.augment import Pipeline
+from section4_transfer.engine import devices, runtime
 from section4_transfer.engine.recipe import Recipe
 from section4_transfer.engine.runtime import Runtime
 from section4_transfer.engine.weights import file_state
-from section4_transfer.models import resnet18
+from section4_transfer.models import CifarNet, initialise, resnet18
 from section4_transfer.study import loops, transfer
 from section4_transfer.study.template import Study
 from shared_utils.datasets import cifar10, color_images
-from shared_utils.datasets.color_images import TorchData, load_torch_data
+from shared_utils.datasets.color_images import TorchData, generator, load_torch_data
 from shared_utils.datasets.download import DownloadError
 from shared_utils.errors import UserError
 from tests.section4_transfer.helpers import CPU, ROOT, half_a_resnet18, run_script
@@ -195,23 +196,56 @@ def test_a_fraction_that_cannot_be_had_is_refused_before_anything_trains(tmp_pat
         transfer_learning.main([*flags, "--labels", "100", "9"])
 
 
-def test_the_benchmark_measures_one_process_and_uses_its_seed(tmp_path, monkeypatch):
-    flags = ["--rounds", "1", "--steps", "1", "--batch-size", "8", "--no-show"]
-    flags += ["--device", "cpu", "--runs-dir", str(tmp_path), "--seed", "7"]
-    seeds, generator, train_steps = [], loops.generator, loops.train_steps
-    monkeypatch.setattr(
-        loops, "generator", lambda seed, what: seeds.append(seed) or generator(seed, what)
-    )
-    monkeypatch.setattr(
-        loops,
-        "train_steps",
-        lambda *args, seed: seeds.append(seed) or train_steps(*args, seed=seed),
-    )
-    assert len(benchmark.main(flags)["medians"]) == 3 and seeds == [7] * 4
+def test_the_benchmark_measures_one_process_and_says_what_it_cannot(tmp_path, monkeypatch, capsys):
+    def no_compiler(model):
+        def fail(x):
+            raise RuntimeError("no compiler\nin this place")
+
+        return fail
+
+    monkeypatch.setattr(torch, "compile", no_compiler)
+    monkeypatch.setattr(loops, "EVALUATION_BATCHES", (20, 40))
+    monkeypatch.setattr(devices, "choose_precision", lambda *args: "fp32")
+    flags = ["--rounds", "1", "--steps", "2", "--batch-size", "8", "--no-show", "--device", "cpu"]
+    flags += ["--precision", "fp32", "--runs-dir", str(tmp_path)]
+    found = benchmark.main([*flags, "--measure", *benchmark.GROUPS])["images_per_second"]
+    assert {group: list(speeds) for group, speeds in found.items()} == {
+        "layout": ["bare, fp32, contiguous", "bare, fp32, channels last", "lesson, fp32"],
+        "optimizer": [f"optimizer: {n}" for n in ("a loop over weights", "foreach", "fused")],
+        "compile": ["not compiled"],
+        "evaluation": ["evaluation in batches of 20", "evaluation in batches of 40"],
+    }
+    said = capsys.readouterr().out
+    assert "bf16 is not measured: this device has no units for it" in said
+    assert "torch.compile cannot be used on this machine: no compiler\n" in said
     two = Runtime(torch.device("cpu"), "fp32", 0, 2)
     monkeypatch.setattr(runtime, "init_runtime", lambda *args: nullcontext(two))
     with pytest.raises(UserError, match="not with torchrun"):
         benchmark.main(flags)
+
+
+def test_the_contenders_of_the_benchmark_take_the_same_steps():
+    """The first step, in which a cosine's learning rate is at its peak, as the bare loops' is."""
+    data = load_torch_data("photo-digits", "unused", limit=32)
+    recipe = Recipe(10, 16, 0.1, weight_decay=0, schedule="cosine")
+    made = []
+
+    class Noted(loops.Workload):
+        def network(self):
+            made.append(super().network())
+            return made[-1]
+
+    work = Noted(data.x_train, data.y_train, Pipeline(*data.statistics()), recipe, CPU, 7)
+    contenders = {}
+    for group in (loops.layouts(work, False), loops.optimizers(work)):
+        contenders |= group[0]
+    assert [step() for step in contenders.values()] == [16] * 6
+    expected = dict(made[0].named_parameters())
+    initial = dict(initialise(CifarNet(20), generator(7, "init")).named_parameters())
+    for model in made[1:]:
+        for name, value in model.named_parameters():
+            update = expected[name] - initial[name]
+            assert (value - expected[name]).norm() < 0.02 * update.norm(), name
 
 
 def test_the_quickstart_learns(tmp_path, monkeypatch):

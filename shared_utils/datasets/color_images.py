@@ -27,7 +27,7 @@ from shared_utils.seed import stream
 
 # `pixel_digest` of the published images of CIFAR-100, with their fine labels.
 _CIFAR100 = "a26b24bdebb994bfa3920210192994c229429aef7a4b4fd898bec53fa1a001ac"
-_BLOCK = 4096  # images that are counted at a time
+_BLOCK_BYTES = 1 << 24  # of images that are counted at a time
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class TorchData:
         everywhere gets a deviation of 1: it becomes 0, not 0 / 0.
         """
         counts = torch.zeros(3, 256, dtype=torch.float64)
-        for block in self.x_train.split(_BLOCK):
+        for block in self.x_train.split(max(1, _BLOCK_BYTES // self.x_train[0].numel())):
             for channel in range(3):
                 counts[channel] += block[:, channel].flatten().bincount(minlength=256)
         frequencies = counts / counts.sum(1, keepdim=True)

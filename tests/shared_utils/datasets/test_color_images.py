@@ -181,6 +181,24 @@ def test_a_constant_channel_is_divided_by_one(tmp_path):
     torch.testing.assert_close(std, torch.tensor([1, 1, 25 / 255]))
 
 
+def test_statistics_hold_few_images_at_a_time_however_large_they_are(tmp_path, monkeypatch):
+    tree(tmp_path, {"cat": 8, "dog": 8})
+    data, sizes, count = load_torch_data("folder", tmp_path, size=512), [], torch.Tensor.bincount
+
+    def bincount(values, **options):
+        sizes.append(values.numel())
+        return count(values, **options)
+
+    whole = data.x_train.double() / 255
+    monkeypatch.setattr(torch.Tensor, "bincount", bincount)
+    monkeypatch.setattr("shared_utils.datasets.color_images._BLOCK_BYTES", 3 << 20)
+    for found, expected in zip(
+        data.statistics(), (whole.mean((0, 2, 3)), whole.std((0, 2, 3), correction=0)), strict=True
+    ):
+        torch.testing.assert_close(found, expected.float())
+    assert max(sizes) <= 1 << 20 and sum(sizes) == data.x_train.numel()
+
+
 def measure_loading(folder):
     import resource
 

@@ -8,6 +8,7 @@ so that an endless loop in the third leaves the answers of the first two.
 import contextlib
 import copy
 import json
+import math
 import os
 import sys
 import traceback
@@ -25,7 +26,7 @@ MOST_NUMBERS = 100_000  # in an answer; no case asks for so many
 HERE = os.getcwd()  # the hand-out
 
 
-def main(number: str, memory_mib: int) -> None:
+def main(number: str, memory_mib: int, seconds: float) -> None:
     """Ask exercise `number`; the answers leave by what was the standard output.
 
     What the code prints goes nowhere. The process ends here, whatever the code has left running.
@@ -37,7 +38,7 @@ def main(number: str, memory_mib: int) -> None:
     if row.needs:
         with contextlib.suppress(ImportError):  # the first case will say so
             __import__(row.needs)
-    _limit_memory(memory_mib)
+    _limit(memory_mib, seconds)
     for answer in answer_all(row):
         print(json.dumps(answer), file=answers, flush=True)
         if "error" in answer:
@@ -121,9 +122,12 @@ def describe(error: BaseException) -> dict:
     }
 
 
-def _limit_memory(mib: int) -> None:
+def _limit(mib: int, seconds: float) -> None:
+    """Limit the memory, and the time: the grader ends this process, but may be killed itself."""
     with contextlib.suppress(ImportError, ValueError, OSError):  # not every system can
         import resource
 
         limit = resource.RLIMIT_DATA if sys.platform == "linux" else resource.RLIMIT_AS
         resource.setrlimit(limit, (mib * 2**20, mib * 2**20))
+        most = 10 + 2 * math.ceil(seconds)  # of the processor
+        resource.setrlimit(resource.RLIMIT_CPU, (most, most))

@@ -31,7 +31,7 @@ spec = importlib.util.spec_from_file_location(
     name, folder + "/__init__.py", submodule_search_locations=[folder])
 sys.modules[name] = importlib.util.module_from_spec(spec)
 from shared_utils.exercises.answering import main
-main(sys.argv[2], int(sys.argv[3]))
+main(sys.argv[2], int(sys.argv[3]), float(sys.argv[4]))
 """
 
 
@@ -105,7 +105,7 @@ def _judge_error(row: Exercise, case: str, error: dict) -> Verdict:
 def _ask(row: Exercise, folder: Path, seconds: float) -> tuple[list[dict], str]:
     """Run the student's code; return its answers, and why the process ended if it should not."""
     package = str(Path(__file__).resolve().parent)
-    command = [sys.executable, "-c", _BOOT, package, row.number, str(MEMORY_MIB)]
+    command = [sys.executable, "-c", _BOOT, package, row.number, str(MEMORY_MIB), str(seconds)]
     quiet = {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "MPLBACKEND": "Agg"}
     quiet |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from shared_utils.cli import ROOT
 from shared_utils.exercises import handout
 from shared_utils.exercises.grading import grade, judge
 from shared_utils.exercises.table import choose, exercises
@@ -286,3 +287,13 @@ def test_from_start_to_a_verdict_by_the_command_itself(tmp_path):
     path.write_text(text)
     done = command("check", "1.3", cwd=folder)
     assert done.returncode == 0 and "1 of 1 started exercises are right" in done.stdout
+
+
+def test_an_endless_loop_ends_also_where_the_grader_was_killed():
+    resource = pytest.importorskip("resource", reason="this system has no limits of a process")
+    code = (
+        "import resource; from shared_utils.exercises.answering import _limit; _limit(3000, 0.5);"
+        "print(resource.getrlimit(resource.RLIMIT_CPU)[1])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert int(done.stdout) == 12 != resource.getrlimit(resource.RLIMIT_CPU)[1]

@@ -15,7 +15,7 @@ def relu(z: np.ndarray) -> np.ndarray:
 
 
 def relu_grad(a: np.ndarray) -> np.ndarray:
-    """g'(z) = 1 where z > 0, else 0 (at the kink z = 0 too, as PyTorch has it)."""
+    """g'(z), from a = g(z): 1 where z > 0, else 0 (at the kink z = 0 too, as PyTorch has it)."""
     return a > 0
 
 
@@ -26,7 +26,7 @@ def sigmoid(z: np.ndarray) -> np.ndarray:
 
 
 def sigmoid_grad(a: np.ndarray) -> np.ndarray:
-    """g'(z) = a (1 - a), at most 1/4: only large weights can make up for it."""
+    """g'(z), from a = g(z): a (1 - a), at most 1/4: only large weights can make up for it."""
     return a * (1 - a)
 
 
@@ -36,7 +36,7 @@ def tanh(z: np.ndarray) -> np.ndarray:
 
 
 def tanh_grad(a: np.ndarray) -> np.ndarray:
-    """g'(z) = 1 - a^2."""
+    """g'(z), from a = g(z): 1 - a^2."""
     return 1 - a * a
 
 

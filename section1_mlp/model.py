@@ -1,4 +1,4 @@
-"""A multilayer perceptron, forward and backward, as one derives it on paper.
+"""A multilayer perceptron, forward and backward, as derived on paper.
 
 Layer l computes Z_l = A_{l-1} W_l + b_l and A_l = g(Z_l), with the input as A_0. The chain rule,
 read from the loss back to the input, gives every gradient from one quantity, dZ_l = dLoss/dZ_l:

@@ -129,7 +129,7 @@ def fit(
     training = Training(
         model.params, optimizer.velocity, epochs=epochs, steps_per_epoch=per_epoch, samples=len(x)
     )
-    for step in run.watch(training, steps):
+    for step in run.watch(training, steps):  # shared_utils/runs: it also saves and resumes
         if step.in_epoch % max(1, per_epoch // GRADIENT_SAMPLES_PER_EPOCH) == 0:
             norms = [np.linalg.norm(model.grads[f"W{n + 1}"]) for n in range(model.depth)]
             series = training.history.series.setdefault("gradient_norms", [])
@@ -138,7 +138,7 @@ def fit(
             row = {"epoch": step.epoch}
             row["train_loss"], row["train_acc"] = evaluate(model, x, data.y_train)
             row["val_loss"], row["val_acc"] = evaluate(model, x_val, data.y_val)
-            training.end_epoch(row)
+            training.end_epoch(row)  # keeps these weights if they are the best so far
             run.log(row)
     training.load_best()
     return training.history

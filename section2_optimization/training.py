@@ -1,7 +1,9 @@
 """The training loop: forward, loss, backward, step; and what is measured between epochs.
 
 A step goes against the gradient of one minibatch's loss, at the rate that the schedule gives for
-it. How far it goes is the optimizer's business, which sees parameters and gradients alone.
+it. How far it goes is the optimizer's business, which sees parameters and gradients alone. The
+network of the last epoch is the result; `study/` chooses the learning rate, and it resumes between
+its searches.
 """
 
 import math

@@ -34,7 +34,7 @@ IMAGE_DATASETS = {
 }
 
 # What a person can fix from outside: a full or read-only disc, a missing permission, a wrong path.
-_MENDABLE = {
+_FIXABLE = {
     errno.ENOSPC: "free some space, or choose another folder",
     errno.EDQUOT: "free some space, or choose another folder",
     errno.EFBIG: "raise the file-size limit, or choose another folder",
@@ -224,11 +224,11 @@ def start(main: Callable[[], object]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
-        if error.errno not in _MENDABLE:
+        if error.errno not in _FIXABLE:
             raise
         named = error.filename2 or error.filename  # of two, what was to be replaced
         where = f": {named}" if named else ""
-        _exit(2, f"error: {error.strerror}{where}: {_MENDABLE[error.errno]}")
+        _exit(2, f"error: {error.strerror}{where}: {_FIXABLE[error.errno]}")
     except MemoryError as error:
         _exit(2, f"error: out of memory: choose smaller sizes or fewer samples ({error})")
     except KeyboardInterrupt:

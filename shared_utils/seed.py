@@ -1,7 +1,7 @@
 """Reproducible randomness: one seed, one independent stream per purpose.
 
-Were initialisation and shuffling to share a generator, drawing one more weight would change every
-batch that follows, and two networks could never be compared on the same data order. So each purpose
+If initialisation and shuffling shared a generator, drawing one more weight would change every batch
+that follows, and two networks could not be compared on the same data order. So each purpose
 has a stream of its own, and all of them follow from one `--seed`.
 """
 

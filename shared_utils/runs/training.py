@@ -22,9 +22,9 @@ _SHOWN = 10  # steps from one look at the loss to the next: each look makes a GP
 class Training:
     """A training between two steps: all that the next one depends on, and all that was measured.
 
-    `weights` and `memory` (the optimizer's) are dicts of arrays that are updated in place; `rngs`
-    are the generators that a step draws from, apart from that of the shuffling, whose batches are
-    drawn again. `samples` is the number of samples in an epoch.
+    `weights` and `memory` (the optimizer's) are dicts of arrays that are updated in place. `rngs`
+    are the generators that a step draws from; that of the shuffling is not among them, since a
+    resumed training draws its batches again. `samples` is the number of samples in an epoch.
     """
 
     def __init__(

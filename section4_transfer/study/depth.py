@@ -82,6 +82,8 @@ def _gradients(name: str, outcome: Outcome) -> str:
     # The head is left out: its gradient does not pass through any block.
     found = [
         f"{layers[0]:.2g} {when} ({layers[0] / layers[-2]:.2g} times that at the last convolution)"
+        if layers[-2]
+        else f"{layers[0]:.2g} {when}"
         for when, layers in norms.items()
     ]
     return f"gradient norm at the first convolution, {name}: {', '.join(found)}"

@@ -6,6 +6,7 @@ import numpy as np
 
 from section4_transfer.study.classes import best_variant, confusion_matrix
 from shared_utils.datasets.color_images import TorchData
+from shared_utils.datasets.names import shortened
 from shared_utils.plotting import SEQUENTIAL, new_figure, save_figure
 from shared_utils.runs.outcomes import Outcome
 
@@ -22,8 +23,9 @@ def confusion(path: Path, groups: dict[str, list[Outcome]], data: TorchData) -> 
     image = ax.imshow(100 * rows, cmap=SEQUENTIAL, vmin=0, vmax=100)
     fig.colorbar(image, label="of the class's test images (%)")
     if classes <= _NAMED:
-        ax.set_xticks(range(classes), data.classes, rotation=90)
-        ax.set_yticks(range(classes), data.classes)
+        names = [shortened(name, 20) for name in data.classes]
+        ax.set_xticks(range(classes), names, rotation=90)
+        ax.set_yticks(range(classes), names)
     if classes <= _NUMBERED:
         for i, j in np.ndindex(counts.shape):
             color = "black" if rows[i, j] > 0.5 else "white"

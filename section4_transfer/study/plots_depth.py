@@ -84,8 +84,9 @@ def gradient_map(path: Path, groups: Groups, title: str) -> None:
     shown = sorted({min(there), max(there)})
     names = [f"{kind}-{depth}" for depth in shown for kind in ("resnet", "plain")]
     maps = {name: _gradient_norms(groups[name][0]) for name in names if name in groups}
-    floor = min(values[values > 0].min() for values in maps.values())
-    norm = LogNorm(floor, max(values.max() for values in maps.values()))
+    # Images of one colour give no gradient at all, and zero has no place on this scale.
+    floor = min((v[v > 0].min() for v in maps.values() if v.any()), default=1.0)
+    norm = LogNorm(floor, max(floor, *(values.max() for values in maps.values())))
     fig, axes = new_figure(1, len(maps), (5 * len(shown), 4.5), squeeze=False)
     for ax, (name, values) in zip(axes[0], maps.items(), strict=True):
         layers, columns = values.shape

@@ -10,6 +10,7 @@ from torch import nn
 from section4_transfer.engine.recipe import Recipe
 from section4_transfer.study import plots_classes, plots_depth, template
 from section4_transfer.study.augmentation import (
+    AugmentationStudy,
     augmentation_sets,
     conclude,
     find_gains,
@@ -20,6 +21,7 @@ from section4_transfer.study.classes import class_report, confusion_matrix
 from section4_transfer.study.depth import DepthStudy
 from section4_transfer.study.transfer import TransferStudy
 from section4_transfer.study.variants import Variant
+from shared_utils.datasets.color_images import generator, load_torch_data
 from shared_utils.errors import UserError
 from shared_utils.runs import History
 from shared_utils.runs.outcomes import Outcome, accuracy_difference
@@ -165,6 +167,21 @@ def test_the_work_of_the_transfer_study_is_counted_in_passes():
             **options,
         )
         assert made.total_work == pytest.approx(expected)
+
+
+def test_the_recipes_crop_reaches_the_networks_of_every_study():
+    """Of white images shifted by up to a quarter of 32 pixels, at most 8 rows are black."""
+    data, recipe = (
+        load_torch_data("photo-digits", "unused", limit=20),
+        Recipe(1, 8, 0.1, crop=1 / 4),
+    )
+    options = {"model": "resnet20", "size": 32, "fractions": {1.0: torch.arange(20)}}
+    depths = DepthStudy(data, CPU, recipe, range(1), None, depths=[8])
+    augmented = AugmentationStudy(data, CPU, recipe, range(1), None, **options)
+    for variant in (next(depths.variants()), augmented.variant("crop", ["crop"], 1.0, 0)):
+        (shift,) = variant.pipeline.augmentations
+        x, _ = shift(torch.ones(99, 3, 32, 32), None, generator(0, "white"))
+        assert (x[:, 0].amax(2) == 0).sum(1).max() == 8
 
 
 def test_degradation_is_a_difference_in_training_error_paired_by_seeds():

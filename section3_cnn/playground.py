@@ -10,10 +10,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
 
-from section3_cnn.model import build_cnn
+from section3_cnn.model import IMAGE_SHAPE, build_cnn
 from section3_cnn.study.checkpoint import load_model
 from section3_cnn.study.playground_page import render
 from shared_utils.cli import add_shared_flags, open_run, parse_args, start
+from shared_utils.errors import UserError
 from shared_utils.files import write_atomically
 from shared_utils.seed import stream
 from shared_utils.weights import About, read_about
@@ -40,6 +41,11 @@ def main(argv: list[str] | None = None) -> dict:
     args = parse_args(build_parser(), argv, QUICK)
     trained, content = load_model(args.ckpt)
     about = read_about(args.ckpt, content, len(trained.layers[-1].params["b"]))
+    if trained.image_shape != IMAGE_SHAPE:
+        raise UserError(
+            f"{args.ckpt} knows images of {'x'.join(map(str, trained.image_shape[1:]))} pixels:"
+            f" the page draws digits of {'x'.join(map(str, IMAGE_SHAPE[1:]))} only"
+        )
     untrained = build_cnn(rng=stream(about.seed, "init"), **trained.config)
     untrained.eval()
     page = render(trained, untrained, about.classes, describe(trained.config, about))

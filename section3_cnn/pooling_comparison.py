@@ -16,8 +16,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
 
 from section3_cnn.speed import Workers
-from section3_cnn.speed.data_parallel import add_threads_flag
-from section3_cnn.study.experiment import train_all
+from section3_cnn.speed.data_parallel import add_threads_flag, count_numbers
+from section3_cnn.study.experiment import sizes_of, train_all
 from section3_cnn.study.plots import draw_shifts, draw_validation
 from section3_cnn.study.shifts import NETWORKS, SHIFTS, accuracy_by_shift, conclude
 from section3_cnn.training import Settings, steps_per_epoch
@@ -58,12 +58,13 @@ def main(argv: list[str] | None = None) -> dict:
     args = parse_args(build_parser(), argv, QUICK)
     data = load_image_data(args.dataset, args.data_dir, args.limit)
     settings = Settings(args.epochs, args.batch_size, args.lr)
+    sizes = sizes_of(data)
     networks = [
-        (name, seed, build(rng=stream(seed, "init")))
+        (name, seed, build(**sizes, rng=stream(seed, "init")))
         for seed in range(args.seed, args.seed + args.seeds)
         for name, build in NETWORKS.items()
     ]
-    largest = NETWORKS["max"](rng=stream(args.seed, "init"))  # it has the arrays of all others
+    largest = max((model for _, _, model in networks), key=lambda net: count_numbers(net.params))
     with (
         open_run(args, "pooling_compare", data.describe()) as run,
         Workers(largest, args.threads) as workers,

@@ -1,8 +1,9 @@
 """Show a trained CNN your own pictures of digits.
 
 Each picture is made into a digit like those that the network was trained on: ink is separated from
-paper, the digit cut out, scaled and centred. Writes <runs-dir>/predict/: the answers, and a figure
-of what the network saw.
+paper, the digit cut out, scaled and centred. To a network that was trained on --dataset idx it is
+shown as it is, scaled only. Writes <runs-dir>/predict/: the answers, and a figure of what the
+network saw.
 """
 
 import argparse
@@ -13,7 +14,6 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
 
-from section3_cnn.model import IMAGE_SHAPE
 from section3_cnn.study.checkpoint import load_model
 from section3_cnn.training import predict
 from shared_utils.cli import add_shared_flags, folder_path, parse_args, start
@@ -58,7 +58,7 @@ def load_classifier(weights: Path) -> Classifier:
 
     model, about = load_model(weights)
     about = read_about(weights, about, len(model.layers[-1].params["b"]))
-    if about.image_size != IMAGE_SHAPE[1:]:
+    if about.image_size != model.image_shape[1:]:
         raise UserError(f"{weights} was trained on images of another size: train again")
 
     def classify(x: np.ndarray) -> np.ndarray:

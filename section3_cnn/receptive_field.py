@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any d
 
 from section3_cnn.model import ARCHS, POOLS, Sequential, build_cnn
 from section3_cnn.speed import Workers
-from section3_cnn.study.experiment import train_all
+from section3_cnn.study.experiment import sizes_of, train_all
 from section3_cnn.study.field_plots import draw_effective, draw_theoretical
 from section3_cnn.study.fields import (
     Field,
@@ -68,12 +68,13 @@ def main(argv: list[str] | None = None) -> dict:
     args = parse_args(build_parser(), argv, QUICK)
     data = load_image_data(args.dataset, args.data_dir, args.limit)
     settings = Settings(args.epochs, args.batch_size, args.lr)
+    sizes = sizes_of(data)
     networks = [
-        (args.arch, seed, build_cnn(args.arch, args.pool, rng=stream(seed, "init")))
+        (args.arch, seed, build_cnn(args.arch, args.pool, **sizes, rng=stream(seed, "init")))
         for seed in range(args.seed, args.seed + args.seeds)
     ]
     model, images = networks[0][2], data.x_val[: args.images]
-    fields = receptive_fields(model)
+    fields = receptive_fields(model, model.image_shape)
     print_table(fields)
     with open_run(args, "receptive_field", data.describe()) as run, Workers(model, 1) as workers:
         before = {seed: effective_fields(net, fields, images) for _, seed, net in networks}

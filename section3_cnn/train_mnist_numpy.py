@@ -16,7 +16,7 @@ from section3_cnn.optimizer import PEAK, RISE, SCHEDULES
 from section3_cnn.speed import Workers
 from section3_cnn.speed.data_parallel import add_threads_flag
 from section3_cnn.study.checkpoint import save_model
-from section3_cnn.study.experiment import train_all
+from section3_cnn.study.experiment import sizes_of, train_all
 from section3_cnn.study.plots import draw_curves
 from section3_cnn.training import Settings
 from shared_utils.cli import add_shared_flags, non_negative_float, open_run, parse_args, start
@@ -100,8 +100,9 @@ def main(argv: list[str] | None = None) -> dict:
         **{name: getattr(args, name) for name in chosen},
         augment=shift_and_rotate if args.augment else None,
     )
+    sizes = sizes_of(data)
     networks = [
-        (args.arch, seed, build_cnn(args.arch, args.pool, rng=stream(seed, "init")))
+        (args.arch, seed, build_cnn(args.arch, args.pool, **sizes, rng=stream(seed, "init")))
         for seed in range(args.seed, args.seed + args.seeds)
     ]
     with (

@@ -1,7 +1,7 @@
 """Open a trained CNN up: its filters, what they find, and which pixels decide.
 
 Writes <runs-dir>/vis/: the filters of every convolution, the feature maps of every stage for the
-digits asked for, the test patches that excite each filter most, and saliency maps.
+classes asked for, the test patches that excite each filter most, and saliency maps.
 """
 
 import argparse
@@ -12,14 +12,17 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
 
-from section3_cnn.model import CLASSES, Sequential
+from section3_cnn.model import Sequential
 from section3_cnn.study import filter_plots
 from section3_cnn.study.checkpoint import load_model
+from section3_cnn.study.experiment import sizes_of
 from section3_cnn.study.fields import receptive_fields
 from section3_cnn.study.inspection import saliency, strongest_patches
 from section3_cnn.training import predict
 from shared_utils.cli import add_shared_flags, open_run, parse_args, positive_int, start
-from shared_utils.datasets.gray_images import load_image_data
+from shared_utils.datasets.gray_images import ImageData, load_image_data
+from shared_utils.datasets.names import enumeration
+from shared_utils.errors import UserError
 from shared_utils.plotting import show_figures
 
 HERE = Path(__file__).resolve().parent
@@ -39,10 +42,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--digits",
         nargs="+",
-        type=int,
-        choices=range(CLASSES),
-        default=[3, 7],
-        help="draw feature maps for the first test image of each (default: 3 7)",
+        metavar="CLASS",
+        help="draw feature maps for the first test image of each of these classes (default: 3 7; "
+        "of data without them, the first two)",
     )
     parser.add_argument(
         "--test-images",
@@ -63,20 +65,23 @@ def main(argv: list[str] | None = None) -> dict:
     data = load_image_data(args.dataset, args.data_dir)
     if about.get("dataset") != data.name:
         print(f"note: trained on {about.get('dataset')}, shown on {data.name}")
+    check_fits(model, data)
+    shown = find_classes(args.digits, data)
     title = f"{model.config['arch']} CNN, {data.title}"
     with open_run(args, "vis", data.describe()) as run:
         images = data.x_test[: args.test_images]
         strongest = draw_convolutions(run.path, model, images, args.patches, title)
-        first = {c: data.x_test[np.flatnonzero(data.y_test == c)[0]] for c in range(CLASSES)}
-        for digit in dict.fromkeys(args.digits):
-            path = run.path / f"features_{digit}.png"
-            draw_features(path, model, first[digit], f"A {digit} inside the {title}")
-        examples = np.array(list(first.values()))
+        first = [np.flatnonzero(data.y_test == label)[0] for label in range(model.classes)]
+        examples = data.x_test[first]
+        for label in shown:
+            name = data.classes[label]
+            path = run.path / f"features_{name}.png"
+            draw_features(path, model, examples[label], f"A {name} inside the {title}")
         predicted = predict(model, examples).argmax(axis=1)
         maps = saliency(model, examples, predicted)
         filter_plots.draw_saliency(
             run.path / "saliency.png",
-            *(examples[:, 0], maps[:, 0], predicted),
+            *(examples[:, 0], maps[:, 0], [data.classes[label] for label in predicted]),
             f"What speaks for the class ({title})",
         )
         figures = sorted(path.name for path in run.path.glob("*.png"))
@@ -88,12 +93,39 @@ def main(argv: list[str] | None = None) -> dict:
         return summary
 
 
+def check_fits(model: Sequential, data: ImageData) -> None:
+    """Raise UserError unless the network was built for such images and as many classes."""
+    sizes = sizes_of(data)
+    if (model.image_shape[1:], model.classes) != tuple(sizes.values()):
+        network, found = (
+            "{} classes of {}x{} pixels".format(one["classes"], *one["image_size"])
+            for one in (model.config, sizes)
+        )
+        raise UserError(
+            f"the network knows {network}, but {data.title} has {found}:"
+            " choose the data that it was trained on with --dataset and --data-dir"
+        )
+
+
+def find_classes(names: list[str] | None, data: ImageData) -> list[int]:
+    """Return the labels of the classes called `names`, each once; without names, of two of them.
+
+    Raises UserError for a name that no class has.
+    """
+    names = names or [name for name in ("3", "7") if name in data.classes] or data.classes[:2]
+    for name in names:
+        if name not in data.classes:
+            classes = enumeration(data.classes)
+            raise UserError(f"--digits: {name} is not a class of {data.title}: choose of {classes}")
+    return [data.classes.index(name) for name in dict.fromkeys(names)]
+
+
 def draw_convolutions(
     folder: Path, model: Sequential, images: np.ndarray, best: int, title: str
 ) -> dict[str, list[float]]:
     """Draw filters and strongest patches; return each convolution's largest responses."""
     strongest = {}
-    for field in receptive_fields(model):
+    for field in receptive_fields(model, model.image_shape):
         name = field.name
         if not name.startswith("conv"):
             continue

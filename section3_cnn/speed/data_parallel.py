@@ -22,7 +22,7 @@ from multiprocessing.connection import Connection
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from section3_cnn.model import CLASSES, IMAGE_SHAPE, Sequential
+from section3_cnn.model import Sequential
 from section3_cnn.training import CHUNK, chunks, learn, learn_chunk, predict
 from shared_utils.cli import positive_int
 
@@ -54,8 +54,8 @@ class Workers:
     """`count` processes, this one among them, that learn and predict together.
 
     The others live while it is entered (`with`). Those that cannot be started are done without.
-    They work for `model`, and for any other network whose arrays have the names and shapes of some
-    of its arrays.
+    They work for `model`, and for any other network for the same images and classes that has no
+    more numbers in its arrays.
     """
 
     def __init__(self, model: Sequential, count: int):
@@ -84,23 +84,22 @@ class Workers:
         """Do as `training.learn`."""
         if not self._helpers or model.mixes_images:
             return learn(model, x, y)
-        loss, total = 0.0, {key: np.zeros_like(grad) for key, grad in model.grads.items()}
+        loss, total = 0.0, np.zeros(count_numbers(model.grads), model.dtype)
         for rows, cut in _rounds(len(x)):
             self._board["y"][: rows.stop - rows.start] = y[rows]
             self._run(model, _learn, x[rows], cut, len(x))
             for place in range(len(cut)):
                 loss += float(self._board["losses"][place])
-                for key, grad in total.items():
-                    grad += self._board["grads", key][place]
-        for key, grad in model.grads.items():
-            grad[:] = total[key]
+                total += self._board["grads"][place, : len(total)]
+        for grad, numbers in _in_a_row(model.grads, total):
+            grad[:] = numbers
         return loss
 
     def predict(self, model: Sequential, x: np.ndarray) -> np.ndarray:
         """Do as `training.predict`."""
         if not self._helpers:
             return predict(model, x)
-        logits = np.empty((len(x), CLASSES), model.dtype)
+        logits = np.empty((len(x), model.classes), model.dtype)
         for rows, cut in _rounds(len(x)):
             self._run(model, _predict, x[rows], cut)
             logits[rows] = self._board["logits"][: rows.stop - rows.start]
@@ -119,8 +118,8 @@ class Workers:
         """Put weights and images on the board; have all workers do `task` on chunks of them."""
         board, jobs = self._board, list(enumerate(cut))
         board["x"][: len(x)] = x
-        for key, array in (model.params | model.state).items():
-            board["weights", key][:] = array
+        for array, numbers in _in_a_row(model.params | model.state, board["weights"]):
+            numbers[:] = array
         helpers = self._helpers[: len(jobs) - 1]
         for number, helper in enumerate(helpers, 1):
             news = None if helper.model is model else model
@@ -139,8 +138,8 @@ def _learn(model: Sequential, board: dict, jobs: list[tuple[int, slice]], n: int
     model.train()
     for place, chunk in jobs:
         board["losses"][place] = learn_chunk(model, board["x"][chunk], board["y"][chunk], n)
-        for key, grad in model.grads.items():
-            board["grads", key][place] = grad
+        for grad, numbers in _in_a_row(model.grads, board["grads"][place]):
+            numbers[:] = grad
 
 
 def _predict(model: Sequential, board: dict, jobs: list[tuple[int, slice]]) -> None:
@@ -164,8 +163,8 @@ def _work(pipe: Connection, memory: dict) -> None:
             while True:
                 news, task, args = _receive(pipe)
                 model = news or model
-                for key, array in (model.params | model.state).items():
-                    array[:] = board["weights", key]
+                for array, numbers in _in_a_row(model.params | model.state, board["weights"]):
+                    array[:] = numbers
                 task(model, board, *args)
                 pipe.send("done")
     except (EOFError, OSError):
@@ -205,22 +204,35 @@ def _shared_memory(model: Sequential) -> dict:
     """Return name -> (memory, shape, dtype) of the arrays that all workers see."""
     images, dtype = ROUND * CHUNK, model.dtype
     shapes = {
-        "x": ((images, *IMAGE_SHAPE), dtype),
+        "x": ((images, *model.image_shape), dtype),
         "y": ((images,), np.dtype(np.int64)),
-        "logits": ((images, CLASSES), dtype),
+        "logits": ((images, model.classes), dtype),
         "losses": ((ROUND,), np.dtype(np.float64)),
+        "weights": ((count_numbers(model.params | model.state),), dtype),
+        "grads": ((ROUND, count_numbers(model.grads)), dtype),
     }
-    for key, array in (model.params | model.state).items():
-        shapes["weights", key] = array.shape, dtype
-    for key, array in model.grads.items():
-        shapes["grads", key] = (ROUND, *array.shape), dtype
     return {
         name: (CONTEXT.RawArray("b", int(np.prod(shape)) * kind.itemsize), shape, kind)
         for name, (shape, kind) in shapes.items()
     }
 
 
-def _views(memory: dict) -> dict[str | tuple, np.ndarray]:
+def count_numbers(arrays: dict[str, np.ndarray]) -> int:
+    """Return how many numbers the arrays hold together."""
+    return sum(array.size for array in arrays.values())
+
+
+def _in_a_row(
+    arrays: dict[str, np.ndarray], row: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield each array and, in its shape, its numbers' place in `row`: one behind the other."""
+    start = 0
+    for array in arrays.values():
+        yield array, row[start : start + array.size].reshape(array.shape)
+        start += array.size
+
+
+def _views(memory: dict) -> dict[str, np.ndarray]:
     return {
         name: np.frombuffer(raw, kind).reshape(shape) for name, (raw, shape, kind) in memory.items()
     }

@@ -11,6 +11,11 @@ from shared_utils.runs import RunFolder, TrainingRun
 from shared_utils.runs.outcomes import Outcome
 
 
+def sizes_of(data: ImageData) -> dict:
+    """Return what a network must know of the data when it is built."""
+    return {"image_size": data.x_train.shape[2:], "classes": len(data.classes)}
+
+
 def train_all(
     networks: Iterable[tuple[str, int, Sequential]],
     data: ImageData,

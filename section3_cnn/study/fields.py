@@ -16,7 +16,7 @@ import numpy as np
 
 from section3_cnn.layers import AvgPool2D, Conv2D, MaxPool2D
 from section3_cnn.layers.base import places
-from section3_cnn.model import IMAGE_SHAPE, Sequential
+from section3_cnn.model import Sequential
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,7 @@ class Field:
         return rows, cols
 
 
-def receptive_fields(
-    model: Sequential, image_shape: tuple[int, int, int] = IMAGE_SHAPE
-) -> list[Field]:
+def receptive_fields(model: Sequential, image_shape: tuple[int, int, int]) -> list[Field]:
     """Return the fields of every layer of `model` that has a window, for images (C, H, W)."""
     fields, shape = [], (1, *image_shape)
     jump, start, size = np.array([1, 1]), np.array([0, 0]), np.array([1, 1])

@@ -1,5 +1,6 @@
 """The figures that show a network from within."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from shared_utils.plotting import (
 )
 
 _MOST_MAPS = 16  # maps of a stage in one row; more would be too small to see
+_MOST_IMAGES = 10  # in one row
 
 
 def draw_filters(path: Path, W: np.ndarray, title: str) -> None:
@@ -63,18 +65,24 @@ def draw_features(path: Path, image: np.ndarray, stages: dict[str, np.ndarray], 
 
 
 def draw_saliency(
-    path: Path, images: np.ndarray, maps: np.ndarray, predicted: np.ndarray, title: str
+    path: Path, images: np.ndarray, maps: np.ndarray, predicted: list[str], title: str
 ) -> None:
-    """Draw images (N, H, W) above the gradients of their class scores, red where ink helps."""
-    fig, axes = new_figure(2, len(images), size=(1.1 * len(images) + 1, 3))
-    for column, (image, gradient, label) in enumerate(zip(images, maps, predicted, strict=True)):
-        top, bottom = axes[:, column]
+    """Draw images (N, H, W) above the gradients of their class scores, red where ink helps.
+
+    `predicted` names the class of each score.
+    """
+    columns = min(len(images), _MOST_IMAGES)
+    rows = math.ceil(len(images) / columns)
+    fig, axes = new_figure(2 * rows, columns, size=(1.1 * columns + 1, 3 * rows))
+    for ax in axes.flat:
+        _bare(ax)
+    for number, (image, gradient, label) in enumerate(zip(images, maps, predicted, strict=True)):
+        row, column = divmod(number, columns)
+        top, bottom = axes[2 * row : 2 * row + 2, column]
         top.imshow(image, cmap="gray_r")
         top.set_title(f"class {label}", fontsize="medium")
         limit = np.abs(gradient).max() or 1
         drawn = bottom.imshow(gradient / limit, cmap=DIVERGING, vmin=-1, vmax=1)
-        _bare(top)
-        _bare(bottom)
     fig.colorbar(drawn, ax=axes, label="d score / d pixel,\nlargest = 1", shrink=0.8)
     fig.suptitle(title)
     save_figure(fig, path)

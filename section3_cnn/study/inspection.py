@@ -9,7 +9,7 @@ carried on to the image.
 
 import numpy as np
 
-from section3_cnn.model import CLASSES, Sequential
+from section3_cnn.model import Sequential
 from section3_cnn.study.fields import Field, until
 
 _BATCH = 250  # images at a time, to spare memory
@@ -18,8 +18,8 @@ _BATCH = 250  # images at a time, to spare memory
 def saliency(model: Sequential, images: np.ndarray, classes: np.ndarray) -> np.ndarray:
     """Return d(logit of the class) / d(pixels) for images (N, C, H, W), in the images' shape."""
     model.eval()
-    model.forward(images)
-    return model.backward(np.eye(CLASSES)[classes])
+    logits = model.forward(images)
+    return model.backward(np.eye(logits.shape[1])[classes])
 
 
 def strongest_patches(

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from section3_cnn.layers import AvgPool2D, Layer, MaxPool2D
-from section3_cnn.model import IMAGE_SHAPE, Sequential
+from section3_cnn.model import Sequential
 from section3_cnn.study.fields import receptive_fields
 
 TEMPLATE = Path(__file__).with_name("playground.html")
@@ -56,7 +56,7 @@ def describe_layers(model: Sequential) -> list[dict]:
 
     A layer without a window sees what the one before it sees; the image's pixels see themselves.
     """
-    fields = {field.name: field for field in receptive_fields(model)}
+    fields = {field.name: field for field in receptive_fields(model, model.image_shape)}
     field = {"start": (0, 0), "jump": (1, 1), "size": (1, 1)}
     layers = []
     for name, layer in zip(model.names, model.layers, strict=True):
@@ -66,7 +66,7 @@ def describe_layers(model: Sequential) -> list[dict]:
             window = {"kernel": layer.kernel_size, "stride": layer.stride}
             described |= window | {"padding": layer.padding}
         elif layer.kind == "flatten":
-            field = {"start": (0, 0), "jump": (0, 0), "size": IMAGE_SHAPE[1:]}
+            field = {"start": (0, 0), "jump": (0, 0), "size": model.image_shape[1:]}
         elif layer.kind == "norm":
             described["eps"] = layer.eps
         layers.append(described | {"field": field})

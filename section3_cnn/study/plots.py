@@ -66,11 +66,13 @@ def draw_shifts(
         ax_shift.errorbar(SHIFTS, percent.mean(axis=0), spread, label=LABELS[name], **look)
     names = [f"{LABELS[name]}\n{run['parameters']:,} parameters" for name, run in runs.items()]
     ax.set_yticks(range(len(names)), names)
-    ax.set(xlabel="test accuracy (%)", title="Centred digits", ylim=(len(names) - 0.5, -0.5))
+    ax.set(
+        xlabel="test accuracy (%)", title="Test images as they are", ylim=(len(names) - 0.5, -0.5)
+    )
     ax_shift.set(
         xlabel="shift (pixels; mean of up, down, left and right)",
         ylabel="test accuracy (%)",
-        title="Trained on centred digits, tested on shifted ones",
+        title="Trained on images as they are, tested on shifted ones",
         xticks=SHIFTS,
     )
     ax_shift.legend()

@@ -119,7 +119,10 @@ def test_receptive_fields(tmp_path, capsys):
     assert side["after"]["n"] == 2
     images = load_image_data("digits", tmp_path).x_val[:40]
     untrained = [build_cnn(rng=stream(seed, "init")) for seed in (0, 1)]
-    maps = [effective_field(net, receptive_fields(net)[-1], images) for net in untrained]
+    maps = [
+        effective_field(net, receptive_fields(net, net.image_shape)[-1], images)
+        for net in untrained
+    ]
     assert side["before"]["mean"] == pytest.approx(np.mean([effective_side(m) for m in maps]))
     assert "conv2" in capsys.readouterr().out
 

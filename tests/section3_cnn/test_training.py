@@ -1,4 +1,5 @@
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -7,11 +8,11 @@ import torch
 from section3_cnn.augment import shift_and_rotate, transform
 from section3_cnn.layers import BatchNorm2D, Dropout
 from section3_cnn.losses import SoftmaxCrossEntropy
-from section3_cnn.model import build_cnn
+from section3_cnn.model import build_cnn, build_mlp, build_strided
 from section3_cnn.optimizer import SCHEDULES, SGD, learning_rate
 from section3_cnn.training import Settings, evaluate, predict, steps_per_epoch, train_steps
 from shared_utils.datasets.minibatches import minibatches
-from tests.section3_cnn.helpers import TorchSmall, copy_weights, ours_from
+from tests.section3_cnn.helpers import TorchSmall, copy_weights, ours_from, torch_twin
 
 
 def some_images(n, seed=0):
@@ -130,6 +131,26 @@ def test_sizes_of_the_networks():
         == build_cnn("deep", rng=np.random.default_rng(0)).forward(x).shape
         == (3, 10)
     )
+
+
+@pytest.mark.parametrize(("size", "classes"), [((20, 17), 3), ((32, 32), 26), ((9, 15), 2)])
+@pytest.mark.parametrize(
+    "build",
+    [build_mlp, build_strided, build_cnn, partial(build_cnn, "small", "avg")]
+    + [partial(build_cnn, "deep", pool) for pool in ("max", "avg")],
+)
+def test_networks_for_other_images_give_pytorchs_logits(build, size, classes):
+    rng = np.random.default_rng(0)
+    model = build(image_size=size, classes=classes, rng=rng, dtype=np.float64)
+    assert (model.image_shape, model.classes) == ((1, *size), classes)
+    model.eval()
+    x = rng.random((5, 1, *size))
+    expected = torch.from_numpy(x)
+    for layer in model.layers:
+        if not isinstance(layer, Dropout):
+            expected = torch_twin(layer).eval()(expected)
+    assert expected.shape == (5, classes)
+    np.testing.assert_allclose(model.forward(x), expected.detach().numpy(), rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("scale", [1, 1e3, 1e-3])

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from section3_cnn import train_mnist_numpy, training
 from section3_cnn.layers import BatchNorm2D, Conv2D, Dropout, MaxPool2D, ReLU
-from section3_cnn.model import Sequential, build_cnn, build_mlp
+from section3_cnn.model import Sequential, build_cnn, build_mlp, build_strided
 from section3_cnn.optimizer import SGD
 from section3_cnn.speed import Workers, data_parallel
 from section3_cnn.speed.data_parallel import ROUND
@@ -25,9 +25,9 @@ ROOT = Path(__file__).resolve().parents[3]
 SIZES = (1, 2, 3, CHUNK + 1, 2 * CHUNK, 2 * CHUNK + 7, ROUND * CHUNK + 1)
 
 
-def batch(n, seed=0):
+def batch(n, seed=0, shape=(1, 28, 28), classes=10):
     rng = np.random.default_rng(seed)
-    return rng.random((n, 1, 28, 28)), rng.integers(0, 10, n)
+    return rng.random((n, *shape)), rng.integers(0, classes, n)
 
 
 def build(arch="small", pool="max"):
@@ -37,12 +37,12 @@ def build(arch="small", pool="max"):
 @threadpool_limits.wrap(limits=1)
 def learned(model, learn, predict):
     """Train for a few steps; return all that may differ, as bytes."""
-    optimizer, losses = SGD(0.01, 0.9, 5e-4), []
+    optimizer, losses, of = SGD(0.01, 0.9, 5e-4), [], (model.image_shape, model.classes)
     for step, n in enumerate(SIZES if not model.mixes_images else SIZES[2:5]):
-        losses.append(learn(model, *batch(n, seed=step)))
+        losses.append(learn(model, *batch(n, step, *of)))
         optimizer.step(model.params, model.grads)
     arrays = model.params | model.state | model.grads
-    logits = predict(model, batch(ROUND * CHUNK + 3)[0])
+    logits = predict(model, batch(ROUND * CHUNK + 3, 0, *of)[0])
     return losses, {key: array.tobytes() for key, array in arrays.items()}, logits.tobytes()
 
 
@@ -50,13 +50,20 @@ def mlp():
     return build_mlp(rng=np.random.default_rng(1))
 
 
+def other(builder):
+    """Return a builder for images of 20x17 in 3 classes."""
+    sizes = {"image_size": (20, 17), "classes": 3}
+    return lambda: builder(**sizes, rng=np.random.default_rng(1))
+
+
 @pytest.mark.parametrize(
     "builders",
     [
-        (build, partial(build, pool="avg"), mlp),  # an MLP has some of the small network's arrays
+        (build, partial(build, pool="avg"), mlp),  # an MLP has fewer numbers
         (partial(build, "deep"), partial(build, "deep", "avg")),
+        tuple(map(other, (build_strided, build_cnn, build_mlp))),  # arrays of other shapes
     ],
-    ids=["small", "deep"],
+    ids=["small", "deep", "20x17"],
 )
 def test_workers_give_the_bytes_of_one_process(builders):
     expected = [learned(build(), training.learn, training.predict) for build in builders]

@@ -67,6 +67,36 @@ def test_a_checkpoint_of_another_architecture_is_refused(tmp_path):
     refused(path)
 
 
+@pytest.mark.parametrize("arch", ["small", "deep"])
+def test_a_file_without_sizes_is_of_28x28_and_ten_classes(tmp_path, arch):
+    path = tmp_path / "best.pkl"
+    model = saved(path, arch)
+    checkpoint = load_checkpoint(path)
+    assert checkpoint["config"].pop("image_size") == (28, 28)
+    assert checkpoint["config"].pop("classes") == 10
+    save_checkpoint(path, checkpoint)
+    loaded, _ = load_model(path)
+    assert (loaded.image_shape, loaded.classes) == ((1, 28, 28), 10)
+    for key, array in model.params.items():
+        np.testing.assert_array_equal(loaded.params[key], array)
+
+
+def huge_images(c):
+    c["config"]["image_size"] = (10**6, 10**6)
+
+
+def huge_classes(c):
+    c["config"]["classes"] = 10**9
+
+
+def tiny_images(c):
+    c["config"]["image_size"] = (3, 3)
+
+
+def text_size(c):
+    c["config"]["image_size"] = "28"
+
+
 def change_shape(c):
     c["params"]["conv1.W"] = np.zeros((8, 1, 3, 4), np.float32)
 
@@ -116,6 +146,10 @@ def about_text(c):
 
 
 DAMAGES = [
+    huge_images,
+    huge_classes,
+    tiny_images,
+    text_size,
     change_shape,
     change_dtype,
     drop_array,

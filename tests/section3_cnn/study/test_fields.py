@@ -42,7 +42,7 @@ def test_the_field_is_exactly_the_support_of_the_gradient(arch, pool):
     # Max-pooling passes one pixel at a time; over many images every pixel has its turn.
     n = 200 if pool == "max" else 2
     images = rng.random((n, 1, 28, 28))
-    for field in receptive_fields(model):
+    for field in receptive_fields(model, model.image_shape):
         corner, edge = (0, 0), (field.units[0] - 1, field.centre[1])
         for unit in (field.centre, corner, edge):
             found = support(unit_gradients(model, field.name, unit, images))
@@ -75,7 +75,7 @@ def test_fields_of_random_chains(seed):
 
 
 def test_the_table_of_the_small_network():
-    rows = receptive_fields(build_cnn(rng=np.random.default_rng(0)))
+    rows = receptive_fields(build_cnn(rng=np.random.default_rng(0)), (1, 28, 28))
     table = [(f.name, f.kernel[0], f.jump[0], f.start[0], f.size[0], f.units[0]) for f in rows]
     assert table == [
         ("conv1", 3, 1, -1, 3, 28),
@@ -97,7 +97,7 @@ def test_effective_side():
 def test_the_effective_field_is_the_mean_gradient_over_all_images():
     model = build_cnn("small", "avg", rng=np.random.default_rng(0), dtype=np.float64)
     images = np.random.default_rng(1).random((260, 1, 28, 28))  # more than one batch
-    field = receptive_fields(model)[-1]
+    field = receptive_fields(model, model.image_shape)[-1]
     each = [
         np.abs(unit_gradients(model, field.name, field.centre, image[None]))[0] for image in images
     ]

@@ -12,6 +12,8 @@ from shared_utils.plotting import COLORS, MARKERS, SEQUENTIAL, new_figure, save_
 from shared_utils.runs.outcomes import Outcome, by_name
 from shared_utils.seed import stream
 
+_NUMBERED = 30  # classes: with more, numbers in a confusion matrix cannot be read
+
 
 def draw_all(folder: Path, outcomes: list[Outcome], data: ImageData) -> None:
     """Draw every figure into `folder`: curves over all seeds, the rest for each first seed."""
@@ -115,18 +117,19 @@ def draw_confusion(probs: dict[str, np.ndarray], data: ImageData):
     from sklearn.metrics import confusion_matrix
 
     ticks = range(len(data.classes))
-    side = max(4.4, 0.35 * len(ticks))
+    side = min(max(4.4, 0.35 * len(ticks)), 10)
     fig, axes = new_figure(1, len(probs), (side * len(probs), side + 0.6), squeeze=False)
     for ax, (name, p) in zip(axes[0], probs.items(), strict=True):
         counts = confusion_matrix(data.y_test, p.argmax(axis=1), labels=ticks)
         errors = counts - np.diag(np.diag(counts))
         ax.imshow(errors, cmap="Blues", vmax=max(errors.max() * 2, 1))
         for (row, col), count in np.ndenumerate(counts):
-            if count:
+            if count and len(ticks) <= _NUMBERED:
                 ax.text(col, row, count, ha="center", va="center", fontsize=8)
         ax.set(xlabel="predicted class", ylabel="true class")
-        ax.set_xticks(ticks, data.classes)
-        ax.set_yticks(ticks, data.classes)
+        if len(ticks) <= _NUMBERED:
+            ax.set_xticks(ticks, data.classes)
+            ax.set_yticks(ticks, data.classes)
         ax.set_title(f"{name}: {errors.sum()} of {counts.sum():,} wrong")
         ax.grid(False)
     fig.suptitle(f"{data.title}, test set")

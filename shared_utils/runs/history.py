@@ -4,6 +4,7 @@ The best epoch has the highest validation accuracy; among equal ones, which smal
 have, the lower validation loss. The test set has no part in it.
 """
 
+import math
 from dataclasses import dataclass, field
 
 
@@ -18,7 +19,13 @@ class History:
     samples: int = 0  # that the training steps have seen
 
     def add(self, row: dict) -> bool:
-        """Append an epoch's row; return whether it is the best epoch so far."""
+        """Append an epoch's row; return whether it is the best epoch so far.
+
+        Raises FloatingPointError, naming the epoch, when the validation loss is not finite.
+        """
+        if not math.isfinite(row["val_loss"]):
+            epoch, loss = len(self.rows) + 1, row["val_loss"]
+            raise FloatingPointError(f"epoch {epoch}: the validation loss became {loss}")
         is_best = self.best_epoch == 0 or _rank(row) > _rank(self.best)
         self.rows.append(row)
         if is_best:

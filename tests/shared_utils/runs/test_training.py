@@ -131,6 +131,13 @@ def test_of_equal_accuracies_the_lower_loss_is_better_and_the_first_of_equals():
     assert history.best_epoch == 3 and history.best == {"val_acc": 0.6, "val_loss": 2.5}
 
 
+def test_a_validation_loss_that_is_not_finite_ends_the_training():
+    history = History()
+    history.add({"val_acc": 0.5, "val_loss": 1.0})
+    with pytest.raises(FloatingPointError, match="epoch 2: the validation loss became nan"):
+        history.add({"val_acc": 0.9, "val_loss": float("nan")})
+
+
 def outcome(name, seed, correct):
     history = History(seconds=2.0, samples=100)
     history.add({"val_acc": 0.5, "val_loss": 1.0})

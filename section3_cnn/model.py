@@ -156,7 +156,7 @@ def build_strided(
     order. A stride of 2 is a pool that keeps the first of four places, whatever the other three
     have found.
     """
-    height, width = (-(-side // 4) for side in image_size)  # a place begun counts as one
+    height, width = (-(-side // 4) for side in image_size)  # rounded up
     layers = [
         *(Conv2D(1, 8, 3, stride=2, padding=1, rng=rng, dtype=dtype), ReLU()),  # 28x28 -> 14x14
         *(Conv2D(8, 16, 3, stride=2, padding=1, rng=rng, dtype=dtype), ReLU()),  # -> 7x7

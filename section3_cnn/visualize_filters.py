@@ -115,8 +115,8 @@ def find_classes(names: list[str] | None, data: ImageData) -> list[int]:
     names = names or [name for name in ("3", "7") if name in data.classes] or data.classes[:2]
     for name in names:
         if name not in data.classes:
-            classes = enumeration(data.classes)
-            raise UserError(f"--digits: {name} is not a class of {data.title}: choose of {classes}")
+            wrong = f"--digits: {name} is not a class of {data.title}"
+            raise UserError(f"{wrong}: choose from {enumeration(data.classes)}")
     return [data.classes.index(name) for name in dict.fromkeys(names)]
 
 

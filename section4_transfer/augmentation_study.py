@@ -27,7 +27,7 @@ QUICK = {
     "model": "resnet20",
     "resize": 16,
     "dataset": "photo-digits",
-    "limit": 600,
+    "limit": 500,
 }
 LEARNING_RATES = {"resnet18": 0.01, "resnet20": 0.1}
 
@@ -72,7 +72,7 @@ def main(argv: list[str] | None = None) -> dict:
     except ValueError as error:
         parser.error(f"argument --resize: {error}")
     recipe = recipe_from(vars(args), lr=args.lr or LEARNING_RATES[args.model])
-    with init_runtime(args.device, args.precision) as runtime:
+    with init_runtime(args.device, args.precision, args.threads) as runtime:
         recipe.check(runtime.world)
         with runtime.main_first():
             data = load_torch_data(

@@ -68,7 +68,7 @@ def main(argv: list[str] | None = None) -> dict:
     from section4_transfer.study import loops
     from shared_utils.datasets.color_images import load_torch_data
 
-    with init_runtime(args.device, args.precision) as runtime:
+    with init_runtime(args.device, args.precision, args.threads) as runtime:
         if runtime.world > 1:
             raise UserError("this measures one process: start it with python, not with torchrun")
         data = load_torch_data(args.dataset, args.data_dir, max(loops.EVALUATION_BATCHES))

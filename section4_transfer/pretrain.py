@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> dict:
     except ValueError as error:
         parser.error(f"argument --resize: {error}")
     recipe = recipe_from(vars(args))
-    with init_runtime(args.device, args.precision) as runtime:
+    with init_runtime(args.device, args.precision, args.threads) as runtime:
         recipe.check(runtime.world)
         with runtime.main_first():
             data = load_torch_data(

@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None) -> dict:
     except ValueError as error:
         parser.error(str(error))
     recipe, seeds = recipe_from(vars(args)), range(args.seed, args.seed + args.seeds)
-    with init_runtime(args.device, args.precision) as runtime:
+    with init_runtime(args.device, args.precision, args.threads) as runtime:
         recipe.check(runtime.world)
         with runtime.main_first():
             data = load_torch_data(

@@ -98,7 +98,7 @@ def main(argv: list[str] | None = None) -> dict:
         parser.error(f"argument --resize: {error}")
     lrs = dict.fromkeys(LEARNING_RATES, args.lr) if args.lr else LEARNING_RATES
     recipe = recipe_from(vars(args), lr=lrs["scratch"])
-    with init_runtime(args.device, args.precision) as runtime:
+    with init_runtime(args.device, args.precision, args.threads) as runtime:
         recipe.check(runtime.world)
         with runtime.main_first():
             weights, notice = load_pretrained(args.weights)

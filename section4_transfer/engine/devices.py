@@ -5,9 +5,13 @@ has units for them, and no loss scaling is needed. Under autocast the weights, t
 norm's statistics and the loss stay float32.
 """
 
+import time
+from collections.abc import Callable
 from contextlib import contextmanager
+from statistics import median
 
 import torch
+from torch.nn import functional as F
 
 from shared_utils.errors import UserError
 
@@ -62,3 +66,26 @@ def memory_errors(remedy: str):
         if "out of memory" not in words and "allocate memory" not in words:
             raise
         raise UserError(f"out of memory: try {remedy}") from error
+
+
+def crowded(clock: Callable[[], float] = time.perf_counter) -> bool:
+    """Whether one thread is clearly faster than all: other programs are at work on the cores.
+
+    PyTorch's threads wait for each other at the end of every operation. Where one of them gets no
+    core, all of them wait, and more is lost than shared. The two take turns at a convolution.
+    """
+    threads = torch.get_num_threads()
+    x, weight = torch.ones(32, 16, 32, 32), torch.ones(16, 16, 3, 3)
+    seconds = {threads: [], 1: []}
+    try:
+        for _ in range(3 if threads > 1 else 0):
+            for number, times in seconds.items():
+                torch.set_num_threads(number)
+                F.conv2d(x, weight)  # wakes the threads
+                start = clock()
+                for _ in range(4):
+                    F.conv2d(x, weight)
+                times.append(clock() - start)
+    finally:
+        torch.set_num_threads(threads)
+    return threads > 1 and median(seconds[threads]) > 1.5 * median(seconds[1])

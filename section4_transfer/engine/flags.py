@@ -87,6 +87,12 @@ def add_recipe_flags(parser: argparse.ArgumentParser) -> None:
         help="of the arithmetic; auto: bf16 on chips with units for it, else fp32",
     )
     parser.add_argument(
+        "--threads",
+        type=positive_int,
+        help="threads on the processor; results differ in their last digits (default: all cores;"
+        " where other programs are at work, 1 can be many times faster)",
+    )
+    parser.add_argument(
         "--schedule",
         type=lambda text: text.replace("one-cycle", "onecycle"),  # its name in earlier versions
         choices=list(WARM_UP),

@@ -88,14 +88,17 @@ class Runtime:
 
 
 @contextmanager
-def init_runtime(device: str, precision: str) -> Iterator[Runtime]:
+def init_runtime(device: str, precision: str, threads: int | None = None) -> Iterator[Runtime]:
     """Choose device and precision; under torchrun, join the group and leave it at the end.
 
-    Raises UserError when the device is absent.
+    `threads` are those of the processor; None leaves PyTorch's number. Raises UserError when the
+    device is absent.
     """
     world = int(os.environ.get("WORLD_SIZE", 1))
     chosen = choose_device(device, int(os.environ.get("LOCAL_RANK", 0)), world)
     precision = choose_precision(precision, chosen)
+    if threads is not None:
+        torch.set_num_threads(threads)
     if world == 1:
         yield Runtime(chosen, precision)
     else:

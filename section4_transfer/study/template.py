@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from section4_transfer.augment import Augmentation, Pipeline, crop, flip
+from section4_transfer.engine.devices import crowded
 from section4_transfer.engine.recipe import Recipe
 from section4_transfer.engine.runtime import Runtime
 from section4_transfer.engine.weights import save_weights
@@ -38,6 +39,7 @@ class Study:
     seeds: range
     folder: RunFolder | None
     announced: bool = field(default=False, init=False)  # how long it takes
+    warned: bool = field(default=False, init=False)  # of other programs on the cores
 
     total_work = 1.0  # of all trainings together
     shorter = ""  # flags that shorten the study
@@ -103,14 +105,35 @@ class Study:
 
     def training_run(self, name: str, seed: int, epochs: int, work: float) -> TrainingRun:
         """Return a network's place in the run folder, which shows its epochs."""
+        self.warn_if_crowded()
         first, self.announced = self.runtime.is_main and not self.announced, True
         return self.runtime.training_run(
             self.folder,
             f"{name}, seed {seed}",
             {"arm": name, "seed": seed},
-            show=partial(_show_epoch, epochs),
+            show=partial(self.show_epoch, epochs),
             on_estimate=partial(self.announce, work) if first else None,
         )
+
+    def show_epoch(self, epochs: int, row: dict) -> None:
+        """Print an epoch's row of the metrics."""
+        _print(
+            f"{row['arm']}, seed {row['seed']}, epoch {row['epoch']}/{epochs}:"
+            f" train loss {row['train_loss']:.3f}, acc {row['train_acc']:.2%};"
+            f" val loss {row['val_loss']:.3f}, acc {row['val_acc']:.2%}"
+        )
+        self.warn_if_crowded()
+
+    def warn_if_crowded(self) -> None:
+        """Say, once, when fewer threads would be faster: it is looked at after every epoch."""
+        if self.warned or not self.runtime.is_main or self.runtime.device.type != "cpu":
+            return
+        self.warned = crowded()
+        if self.warned:
+            _print(
+                "*** other programs are at work on the processor's cores: if that lasts, stop this"
+                " run (Ctrl-C) and continue it with --resume --threads 1, which is faster now ***"
+            )
 
     def announce(self, work: float, seconds: float) -> None:
         """Say how long the study takes, if that is long, when one training takes `seconds`."""
@@ -139,14 +162,6 @@ class Study:
         for paragraph in filter(None, (lines, summary["conclusions"])):
             print("\n".join(paragraph), end="\n\n")
         return summary | classes
-
-
-def _show_epoch(epochs: int, row: dict) -> None:
-    _print(
-        f"{row['arm']}, seed {row['seed']}, epoch {row['epoch']}/{epochs}:"
-        f" train loss {row['train_loss']:.3f}, acc {row['train_acc']:.2%};"
-        f" val loss {row['val_loss']:.3f}, acc {row['val_acc']:.2%}"
-    )
 
 
 def _print(line: str) -> None:

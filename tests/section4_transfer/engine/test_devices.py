@@ -1,7 +1,13 @@
 import pytest
 import torch
 
-from section4_transfer.engine.devices import choose_device, choose_precision, memory_errors
+from section4_transfer.engine.devices import (
+    choose_device,
+    choose_precision,
+    crowded,
+    memory_errors,
+)
+from section4_transfer.engine.runtime import init_runtime
 from shared_utils.errors import UserError
 
 
@@ -43,3 +49,21 @@ def test_running_out_of_memory_names_the_batch_size_to_try():
         torch.empty(2**60)
     with pytest.raises(RuntimeError, match="shape"), memory_errors("less"):
         raise RuntimeError("shape mismatch")
+
+
+@pytest.mark.parametrize(("all_of_them", "says"), [(1.4, False), (1.6, True)])
+def test_cores_are_crowded_when_one_thread_is_clearly_faster_than_all(all_of_them, says):
+    cost, now, before = {1: 1.0, 2: all_of_them}, [0.0], torch.get_num_threads()
+
+    def clock():
+        now[0] += cost[torch.get_num_threads()]
+        return now[0]
+
+    try:
+        torch.set_num_threads(2)
+        assert crowded(clock) == says and torch.get_num_threads() == 2
+        with init_runtime("cpu", "fp32", threads=1):
+            assert torch.get_num_threads() == 1
+            assert not crowded(clock) and now[0] == pytest.approx(6 * (1 + all_of_them))
+    finally:
+        torch.set_num_threads(before)

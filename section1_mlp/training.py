@@ -129,7 +129,7 @@ def fit(
     training = Training(
         model.params, optimizer.velocity, epochs=epochs, steps_per_epoch=per_epoch, samples=len(x)
     )
-    for step in run.watch(training, steps):  # shared_utils/runs: it also saves and resumes
+    for step in run.watch(training, steps):  # see shared_utils/runs/training.py
         if step.in_epoch % max(1, per_epoch // GRADIENT_SAMPLES_PER_EPOCH) == 0:
             norms = [np.linalg.norm(model.grads[f"W{n + 1}"]) for n in range(model.depth)]
             series = training.history.series.setdefault("gradient_norms", [])

@@ -124,7 +124,8 @@ def test_twenty_six_classes_fit_into_the_figures_of_the_deep_network(letters, tm
     ckpt = tmp_path / "mnist_numpy" / "best.pkl"
     visualize_filters.main([*argv, "--ckpt", str(ckpt), "--digits", "29"])
     assert (tmp_path / "vis" / "features_29.png").exists()
-    width, height = Image.open(tmp_path / "vis" / "saliency.png").size
+    with Image.open(tmp_path / "vis" / "saliency.png") as picture:
+        width, height = picture.size
     assert width < 2 * height  # three rows of ten, not one of 26
     config = json.loads((tmp_path / "mnist_numpy" / "config.json").read_text())
     assert len(config["data"]["classes"]) == 26

@@ -103,12 +103,11 @@ def test_a_reader_that_leaves_is_no_traceback():
     script = (
         "from shared_utils.cli import start\nstart(lambda: [print('x' * 99) for _ in range(9999)])"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    process.stdout.close()
-    assert process.stderr.read() == b""
-    assert process.wait() == 1
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, **pipes) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 1
 
 
 def test_run_folder_writes_config_metrics_and_summary(tmp_path):

@@ -39,7 +39,7 @@ class Study:
     seeds: range
     folder: RunFolder | None
     announced: bool = field(default=False, init=False)  # how long it takes
-    warned: bool = field(default=False, init=False)  # of other programs on the cores
+    crowded_epochs: int = field(default=0, init=False)  # in a row: other programs on the cores
 
     total_work = 1.0  # of all trainings together
     shorter = ""  # flags that shorten the study
@@ -105,7 +105,6 @@ class Study:
 
     def training_run(self, name: str, seed: int, epochs: int, work: float) -> TrainingRun:
         """Return a network's place in the run folder, which shows its epochs."""
-        self.warn_if_crowded()
         first, self.announced = self.runtime.is_main and not self.announced, True
         return self.runtime.training_run(
             self.folder,
@@ -125,11 +124,12 @@ class Study:
         self.warn_if_crowded()
 
     def warn_if_crowded(self) -> None:
-        """Say, once, when fewer threads would be faster: it is looked at after every epoch."""
-        if self.warned or not self.runtime.is_main or self.runtime.device.type != "cpu":
+        """Say, once, when one thread was clearly faster at the ends of two epochs in a row."""
+        on_cpu = self.runtime.is_main and self.runtime.device.type == "cpu"
+        if not on_cpu or self.crowded_epochs == 2:
             return
-        self.warned = crowded()
-        if self.warned:
+        self.crowded_epochs = self.crowded_epochs + 1 if crowded() else 0
+        if self.crowded_epochs == 2:
             _print(
                 "*** other programs are at work on the processor's cores: if that lasts, stop this"
                 " run (Ctrl-C) and continue it with --resume --threads 1, which is faster now ***"

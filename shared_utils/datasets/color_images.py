@@ -159,7 +159,7 @@ def generator(seed: int, purpose: str) -> torch.Generator:
 def batches(n: int, batch_size: int, rng: np.random.Generator) -> Iterator[Tensor]:
     """Yield the indices 0..n-1 in random order, in ceil(n / batch_size) nearly equal batches.
 
-    A ragged last batch of a few images would be a noisy step, and batch norm fails on one image.
+    A last batch of only a few images would be a noisy step, and batch norm fails on one image.
     """
     order = torch.from_numpy(rng.permutation(n))
     yield from order.tensor_split(-(-n // batch_size))

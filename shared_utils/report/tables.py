@@ -37,7 +37,7 @@ class Table:
 
 
 def result_tables(summary: dict) -> list[Table]:
-    """Return tables of all that `summary.json` holds, but for the sentences."""
+    """Return tables of all that `summary.json` holds, except the sentences."""
     tables, loose = [], {}
     for name, value in summary.items():
         records = _records(value)

@@ -46,6 +46,12 @@ def build_parser() -> argparse.ArgumentParser:
         help="parts of the training images to learn from (default: 1)",
     )
     parser.add_argument(
+        "--only",
+        nargs="+",
+        metavar="SET",
+        help='none, the name of an augmentation, all, or "all but <name>" (default: each of them)',
+    )
+    parser.add_argument(
         "--model",
         choices=list(LEARNING_RATES),
         default="resnet18",
@@ -64,13 +70,17 @@ def main(argv: list[str] | None = None) -> dict:
     from section4_transfer.engine.checkpointing import TORCH
     from section4_transfer.engine.runtime import init_runtime
     from section4_transfer.models import check_size
-    from section4_transfer.study.augmentation import MODELS, AugmentationStudy
+    from section4_transfer.study.augmentation import MODELS, AugmentationStudy, choose_sets
     from shared_utils.datasets.color_images import load_torch_data
 
     try:
         check_size(MODELS[args.model](2), args.resize)
     except ValueError as error:
         parser.error(f"argument --resize: {error}")
+    try:
+        sets = choose_sets(args.only)
+    except ValueError as error:
+        parser.error(f"argument --only: {error}")
     recipe = recipe_from(vars(args), lr=args.lr or LEARNING_RATES[args.model])
     with init_runtime(args.device, args.precision, args.threads) as runtime:
         recipe.check(runtime.world)
@@ -87,6 +97,7 @@ def main(argv: list[str] | None = None) -> dict:
                 model=args.model,
                 size=args.resize,
                 fractions=fractions,
+                sets=sets,
             )
             return study.run(args.no_show)
 

@@ -4,7 +4,7 @@ Alone: the network with it minus the network without any. Leave-one-out: the net
 the network with all but it. There are many such differences, and their intervals hold together.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -32,6 +32,7 @@ class AugmentationStudy(Study):
     model: str
     size: int  # of the images that the network sees
     fractions: dict[float, Tensor]  # of the training images, and which they are
+    sets: dict[str, list[str]]  # of augmentations, by name: some of `augmentation_sets`
 
     shorter = "--model resnet20 --resize 32, --limit 5000, --quick"
 
@@ -39,12 +40,12 @@ class AugmentationStudy(Study):
     def total_work(self) -> float:
         """In passes over all images; each set of augmentations takes about as long."""
         shown = sum(passes_for(fraction) * fraction for fraction in self.fractions)
-        return shown * len(augmentation_sets()) * len(self.seeds)
+        return shown * len(self.sets) * len(self.seeds)
 
     def variants(self) -> Iterator[Variant]:
         """Yield every set of augmentations on every fraction, all seeds of it."""
         for fraction in self.fractions:
-            for name, augmentations in augmentation_sets().items():
+            for name, augmentations in self.sets.items():
                 for seed in self.seeds:
                     yield self.variant(name, augmentations, fraction, seed)
 
@@ -69,16 +70,16 @@ class AugmentationStudy(Study):
 
     def details(self, groups: Groups) -> dict:
         """Return the gains: by fraction, augmentation and kind, mean and interval."""
-        return {"gains": find_gains(groups, list(self.fractions))}
+        return {"gains": find_gains(groups, self.sets, list(self.fractions))}
 
     def conclusions(self, groups: Groups) -> list[str]:
         """Return what all augmentations together gain, and what each gains."""
-        return conclude(groups, list(self.fractions))
+        return conclude(groups, self.sets, list(self.fractions))
 
     def draw(self, path: Path, groups: Groups) -> None:
         """Draw the figures of this study."""
         sizes = {fraction: len(kept) for fraction, kept in self.fractions.items()}
-        gains = find_gains(groups, list(self.fractions))
+        gains = find_gains(groups, self.sets, list(self.fractions))
         plots_augmentation.draw_all(path, groups, gains, sizes, self.data.title)
         plots_augmentation.grid(path / "grid.png", self.data, self.recipe.crop)
 
@@ -90,62 +91,78 @@ def augmentation_sets() -> dict[str, list[str]]:
     return {"none": [], **alone, "all": list(AUGMENTATIONS), **but_one}
 
 
+def choose_sets(names: list[str] | None) -> dict[str, list[str]]:
+    """Return the sets of these names, all for None. Raises ValueError for an unknown name."""
+    sets = augmentation_sets()
+    if unknown := sorted(set(names or ()) - set(sets)):
+        raise ValueError(f"{unknown[0]!r} is not one of {', '.join(map(repr, sets))}")
+    return {name: sets[name] for name in sets if names is None or name in names}
+
+
 def label(name: str, fraction: float) -> str:
     """Return a variant's name in the results: with its fraction, where that is not all."""
     return name if fraction == 1 else with_fraction(name, fraction)
 
 
-def pairs_of(fraction: float) -> dict[str, dict[str, tuple[str, str]]]:
-    """Return for each augmentation the pairs of variants that differ in it alone: with, without."""
-    none, all_of_them = label("none", fraction), label("all", fraction)
+def pairs_of(sets: Iterable[str], fraction: float) -> dict[str, dict[str, tuple[str, str]]]:
+    """Return for each augmentation the pairs of `sets` that differ in it alone: with, without."""
+    pairs = {
+        name: {"alone": (name, "none"), "leave-one-out": ("all", f"all but {name}")}
+        for name in AUGMENTATIONS
+    }
     return {
         name: {
-            "alone": (label(name, fraction), none),
-            "leave-one-out": (all_of_them, label(f"all but {name}", fraction)),
+            kind: (label(a, fraction), label(b, fraction))
+            for kind, (a, b) in kinds.items()
+            if a in sets and b in sets
         }
-        for name in AUGMENTATIONS
+        for name, kinds in pairs.items()
     }
 
 
-def number_of_comparisons(fractions: list[float]) -> int:
-    """Return how many gains are reported: for each fraction two an augmentation, one of all.
+def all_pairs(sets: Iterable[str], fractions: list[float]) -> list[tuple[str, str]]:
+    """Return the pairs of every fraction that are compared: all with none, and those above.
 
     Among so many intervals of 95 % each, one that misses the truth would be no surprise. So each is
     widened until all of them together hold with 95 %.
     """
-    return (2 * len(AUGMENTATIONS) + 1) * len(fractions)
+    pairs = []
+    for fraction in fractions:
+        if "all" in sets and "none" in sets:
+            pairs.append((label("all", fraction), label("none", fraction)))
+        for kinds in pairs_of(sets, fraction).values():
+            pairs += kinds.values()
+    return pairs
 
 
-def find_gains(groups: Groups, fractions: list[float]) -> dict:
+def find_gains(groups: Groups, sets: Iterable[str], fractions: list[float]) -> dict:
     """Return by fraction, augmentation and kind: the gain in test accuracy, low end, high end."""
+    comparisons = len(all_pairs(sets, fractions))
     return {
         f"{fraction:g}": {
             name: {
                 kind: (gain.mean, gain.low, gain.high)
                 for kind, pair in kinds.items()
-                if (gain := _gain(groups, pair, fractions)) is not None
+                if (gain := _gain(groups, pair, comparisons)) is not None
             }
-            for name, kinds in pairs_of(fraction).items()
+            for name, kinds in pairs_of(sets, fraction).items()
         }
         for fraction in fractions
     }
 
 
-def conclude(groups: Groups, fractions: list[float]) -> list[str]:
+def conclude(groups: Groups, sets: Iterable[str], fractions: list[float]) -> list[str]:
     """Return sentences: what all augmentations together gain, and what each gains."""
-    pairs = []
-    for fraction in fractions:
-        pairs.append((label("all", fraction), label("none", fraction)))
-        pairs += [pair for kinds in pairs_of(fraction).values() for pair in kinds.values()]
+    pairs = all_pairs(sets, fractions)
     return [
         gain.sentence(f"test accuracy, {pair[0]} minus {pair[1]}")
         for pair in pairs
-        if (gain := _gain(groups, pair, fractions)) is not None
+        if (gain := _gain(groups, pair, len(pairs))) is not None
     ]
 
 
-def _gain(groups: Groups, pair: tuple[str, str], fractions: list[float]) -> Difference | None:
+def _gain(groups: Groups, pair: tuple[str, str], comparisons: int) -> Difference | None:
     """Return the difference between the two of a pair; None where one has diverged."""
     if not all(name in groups for name in pair):
         return None
-    return accuracy_difference(*(groups[name] for name in pair), number_of_comparisons(fractions))
+    return accuracy_difference(*(groups[name] for name in pair), comparisons)

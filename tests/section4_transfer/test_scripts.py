@@ -267,6 +267,7 @@ def test_the_quickstart_learns(tmp_path, monkeypatch):
         (transfer_learning, ["--freeze", "6"], "invalid choice"),
         (augmentation_study, ["--resize", "31"], "needs 32"),
         (augmentation_study, ["--fractions", "0"], "above 0"),
+        (augmentation_study, ["--only", "blur"], "'blur' is not one of 'none', 'crop'"),
     ],
 )
 def test_bad_flags_end_with_one_line_and_status_2(script, flags, words, capsys):

@@ -12,10 +12,10 @@ from section4_transfer.study import plots_classes, plots_depth, template
 from section4_transfer.study.augmentation import (
     AugmentationStudy,
     augmentation_sets,
+    choose_sets,
     conclude,
     find_gains,
     label,
-    number_of_comparisons,
 )
 from section4_transfer.study.classes import class_report, confusion_matrix
 from section4_transfer.study.depth import DepthStudy
@@ -53,12 +53,12 @@ def test_the_augmentation_study_widens_every_interval_that_it_reports():
         for name in augmentation_sets()
         for fraction in (0.1, 1)
     }
-    lines = conclude(groups, [0.1, 1])
-    assert len(lines) == number_of_comparisons([0.1, 1]) == 30
+    lines = conclude(groups, augmentation_sets(), [0.1, 1])
+    assert len(lines) == 30
     assert all("(30 comparisons together)" in line for line in lines)
     gain = accuracy_difference(groups["crop 10%"], groups["none 10%"], 30)
     assert gain.sentence("test accuracy, crop 10% minus none 10%") in lines
-    found = find_gains(groups, [0.1, 1])
+    found = find_gains(groups, augmentation_sets(), [0.1, 1])
     assert found["0.1"]["crop"]["alone"] == (gain.mean, gain.low, gain.high)
     left_out = accuracy_difference(groups["all"], groups["all but flip"], 30)
     assert found["1"]["flip"]["leave-one-out"] == (left_out.mean, left_out.low, left_out.high)
@@ -66,9 +66,19 @@ def test_the_augmentation_study_widens_every_interval_that_it_reports():
 
 def test_a_network_that_diverged_is_left_out_of_the_gains():
     groups = {name: [outcome(name, 0, [0, 1], [0, 1])] for name in ("none", "all", "crop")}
-    assert list(find_gains(groups, [1])["1"]["crop"]) == ["alone"]
-    assert find_gains(groups, [1])["1"]["flip"] == {}
-    assert len(conclude(groups, [1])) == 2
+    gains = find_gains(groups, augmentation_sets(), [1])
+    assert list(gains["1"]["crop"]) == ["alone"] and gains["1"]["flip"] == {}
+    lines = conclude(groups, augmentation_sets(), [1])
+    assert len(lines) == 2 and all("(15 comparisons together)" in line for line in lines)
+
+
+def test_only_the_chosen_sets_are_compared():
+    sets = choose_sets(["all but mixup", "none", "all"])
+    assert list(sets) == ["none", "all", "all but mixup"] and "mixup" not in sets["all but mixup"]
+    groups = {name: [outcome(name, 0, [0, 1], [0, 1])] for name in sets}
+    lines = conclude(groups, sets, [1])
+    assert len(lines) == 2 and all("(2 comparisons together)" in line for line in lines)
+    assert lines[1].startswith("test accuracy, all minus all but mixup")
 
 
 def test_unequal_classes_are_reported_beside_the_accuracy():
@@ -186,7 +196,7 @@ def test_the_recipes_crop_reaches_the_networks_of_every_study():
         load_torch_data("photo-digits", "unused", limit=20),
         Recipe(1, 8, 0.1, crop=1 / 4),
     )
-    options = {"model": "resnet20", "size": 32, "fractions": {1.0: torch.arange(20)}}
+    options = {"model": "resnet20", "size": 32, "fractions": {1.0: torch.arange(20)}, "sets": {}}
     depths = DepthStudy(data, CPU, recipe, range(1), None, depths=[8])
     augmented = AugmentationStudy(data, CPU, recipe, range(1), None, **options)
     for variant in (next(depths.variants()), augmented.variant("crop", ["crop"], 1.0, 0)):

@@ -100,8 +100,9 @@ def _numbers(answer: np.ndarray, wanted: np.ndarray, tolerance: float) -> list[s
     wrong = ~_is_close(answer, wanted, tolerance)
     gap = np.where(wrong, np.abs(answer.astype(float) - wanted), -1)
     at = np.unravel_index(np.argmax(gap), gap.shape)
+    what = f"{int(wrong.sum())} of {answer.size} entries of {_form(wanted)} are wrong"
     return [
-        f"{int(wrong.sum())} of {answer.size} entries of {_form(wanted)} are wrong",
+        what if wanted.shape else "the value is wrong",
         f"largest difference {gap[at]:.4g}{_place(at)}:"
         f" it is {answer[at]:.6g}, expected {wanted[at]:.6g}",
     ]

@@ -35,6 +35,13 @@ def build_parser() -> argparse.ArgumentParser:
         help="layers, 6n + 2; in the paper 20 32 44 56 110 (default: 20)",
     )
     parser.add_argument(
+        "--kinds",
+        nargs="+",
+        choices=["resnet", "plain"],
+        default=["resnet", "plain"],
+        help="networks with shortcuts, without, or both (default: both)",
+    )
+    parser.add_argument(
         "--size",
         type=positive_int,
         default=32,
@@ -48,6 +55,7 @@ def main(argv: list[str] | None = None) -> dict:
     parser = build_parser()
     args = parse_study_args(parser, argv, QUICK)
     args.depth = sorted(set(args.depth))
+    args.kinds = sorted(set(args.kinds), reverse=True)  # resnet first
 
     # PyTorch takes seconds to import: only now.
     from section4_transfer.engine.checkpointing import TORCH
@@ -71,7 +79,9 @@ def main(argv: list[str] | None = None) -> dict:
             )
         about = data.describe() | {"runtime": runtime.describe()}
         with runtime.only_main(open_run(args, "resnet_vs_plain", about, TORCH)) as folder:
-            study = DepthStudy(data, runtime, recipe, seeds, folder, depths=args.depth)
+            study = DepthStudy(
+                *(data, runtime, recipe, seeds, folder), depths=args.depth, kinds=args.kinds
+            )
             return study.run(args.no_show)
 
 

@@ -17,7 +17,7 @@ from shared_utils.cli import (
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16")
 # What belongs to the steps of He et al. (2015), section 4.2, and differs from our defaults.
-PUBLISHED = {"weight_decay": 1e-4, "crop": 1 / 8, "nesterov": False}
+PUBLISHED = {"batch_size": 128, "weight_decay": 1e-4, "crop": 1 / 8, "nesterov": False}
 
 
 def add_study_flags(
@@ -98,7 +98,8 @@ def add_recipe_flags(parser: argparse.ArgumentParser) -> None:
         choices=list(WARM_UP),
         default="onecycle",
         help="of the learning rate, whose peak is --lr; step: as published for CIFAR, with"
-        " --weight-decay 1e-4 --crop 0.125 --no-nesterov by default (default: %(default)s)",
+        " --batch-size 128 --weight-decay 1e-4 --crop 0.125 --no-nesterov by default (default:"
+        " %(default)s)",
     )
     parser.add_argument(
         "--warm-up",

@@ -4,7 +4,7 @@ The twins of a depth start from the same weights and see the same batches; they 
 shortcuts alone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,21 +19,20 @@ from section4_transfer.training import fit
 from shared_utils.datasets.color_images import generator
 from shared_utils.runs.outcomes import Outcome, accuracy_difference
 
-KINDS = ("resnet", "plain")
-
 
 @dataclass
 class DepthStudy(Study):
     """A residual network and a plain one for every depth and seed."""
 
     depths: list[int]
+    kinds: Sequence[str] = ("resnet", "plain")  # both, or one of them
 
     shorter = "--epochs 2, --limit 5000, --quick"
 
     @property
     def total_work(self) -> float:
         """A network's time grows with its depth."""
-        return 2 * sum(self.depths) * len(self.seeds)
+        return len(self.kinds) * sum(self.depths) * len(self.seeds)
 
     def variants(self) -> Iterator[Variant]:
         """Yield the twins of every depth and seed."""
@@ -42,7 +41,7 @@ class DepthStudy(Study):
         train, val = (data.x_train, data.y_train), (data.x_val, data.y_val)
         for depth in self.depths:
             for seed in self.seeds:
-                for kind in KINDS:
+                for kind in self.kinds:
                     model = CifarNet(depth, len(data.classes), residual=kind == "resnet")
                     initialise(model, generator(seed, "init"))  # the same for both twins
                     learn = partial(
@@ -54,8 +53,9 @@ class DepthStudy(Study):
     def conclusions(self, groups: Groups) -> list[str]:
         """Return what the shortcuts change at each depth, what depth changes, and the gradients."""
         first, last = self.depths[0], self.depths[-1]
-        pairs = [(f"resnet-{depth}", f"plain-{depth}") for depth in self.depths]
-        deeper = [(f"{kind}-{last}", f"{kind}-{first}") for kind in KINDS] if first != last else []
+        twins = [(f"resnet-{depth}", f"plain-{depth}") for depth in self.depths]
+        pairs = twins if len(self.kinds) == 2 else []
+        deeper = [(f"{k}-{last}", f"{k}-{first}") for k in self.kinds] if first != last else []
         comparisons = len(pairs) + 2 * len(deeper)
         lines = []
         for what, difference, compared in (

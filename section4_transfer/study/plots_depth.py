@@ -110,6 +110,8 @@ def error_against_depth(path: Path, groups: Groups, depths: list[int], title: st
     fig, axes = new_figure(1, 2, (10, 4.2), sharex=True)
     for color, marker, kind in zip(COLORS, MARKERS, ("resnet", "plain"), strict=False):
         there = [depth for depth in depths if f"{kind}-{depth}" in groups]
+        if not there:
+            continue
         found = [groups[f"{kind}-{depth}"] for depth in there]
         train = [[100 * training_error(outcome) for outcome in group] for group in found]
         test = [[100 - 100 * o.correct.mean() for o in group] for group in found]

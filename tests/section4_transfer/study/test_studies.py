@@ -232,6 +232,21 @@ def test_degradation_is_a_difference_in_training_error_paired_by_seeds():
     )
 
 
+def test_one_kind_alone_is_trained_and_compared_with_itself(tmp_path):
+    recipe, data = Recipe(1, 8, 0.1), load_torch_data("photo-digits", "unused", limit=20)
+    made = DepthStudy(data, CPU, recipe, range(2), None, depths=[8, 14], kinds=["plain"])
+    names = [variant.name for variant in made.variants()]
+    assert names == ["plain-8", "plain-8", "plain-14", "plain-14"] and made.total_work == 44
+    groups = {name: [outcome(name, seed, [0], [0]) for seed in range(2)] for name in names}
+    lines = made.conclusions(groups)
+    assert [line.split(":")[0] for line in lines[:2]] == [
+        "test accuracy, plain-14 minus plain-8",
+        "training error in the last epoch, plain-14 minus plain-8",
+    ]
+    assert all("(2 comparisons together)" in line for line in lines[:2]) and len(lines) == 4
+    plots_depth.draw_all(tmp_path, groups, [8, 14], "nothing")
+
+
 def test_many_depths_are_drawn_and_the_deepest_may_have_diverged(tmp_path):
     depths = list(range(8, 75, 6))  # more than there are colours
     names = [f"{kind}-{depth}" for depth in depths[:-1] for kind in ("resnet", "plain")]

@@ -111,7 +111,7 @@ def test_a_full_disc_ends_in_one_line_and_spares_the_checkpoint(whole, tmp_path)
     full = subprocess.run(command, capture_output=True, text=True, preexec_fn=limited)
     assert full.returncode == 2
     (line,) = full.stderr.strip().splitlines()
-    assert line.startswith("error: File too large") and "choose another folder" in line
+    assert line.startswith(f"error: File too large: {tmp_path}") and "choose another folder" in line
     assert (tmp_path / "train" / "last.pkl").stat().st_size <= limit
     train.main([*argv, "--resume"])
     assert outcome(tmp_path / "train") == whole

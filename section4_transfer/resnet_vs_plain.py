@@ -10,23 +10,23 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
 
-from section4_transfer.engine.flags import add_study_flags, parse_study_args, recipe_from
+from section4_transfer.engine import flags
 from shared_utils.cli import open_run, positive_int, start
 
 HERE = Path(__file__).resolve().parent
 QUICK = {
     "epochs": 4,
-    "batch_size": 32,
     "depth": [8, 14],
     "dataset": "photo-digits",
     "limit": 900,
 }
+PUBLISHED = flags.PUBLISHED | {"batch_size": 128, "lr": 0.1}
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of this script's flags."""
     parser = argparse.ArgumentParser(description=__doc__)
-    add_study_flags(parser, HERE / "runs", epochs=10, batch_size=128, lr=0.1)
+    flags.add_study_flags(parser, HERE / "runs", epochs=10, batch_size=32, lr=0.05)
     parser.add_argument(
         "--depth",
         nargs="+",
@@ -53,7 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> dict:
     """Train the twins of every depth, test each once, write all outputs, return the summary."""
     parser = build_parser()
-    args = parse_study_args(parser, argv, QUICK)
+    args = flags.parse_study_args(parser, argv, QUICK, PUBLISHED)
     args.depth = sorted(set(args.depth))
     args.kinds = sorted(set(args.kinds), reverse=True)  # resnet first
 
@@ -69,7 +69,7 @@ def main(argv: list[str] | None = None) -> dict:
             check_size(CifarNet(depth), args.size)
     except ValueError as error:
         parser.error(str(error))
-    recipe, seeds = recipe_from(vars(args)), range(args.seed, args.seed + args.seeds)
+    recipe, seeds = flags.recipe_from(vars(args)), range(args.seed, args.seed + args.seeds)
     with init_runtime(args.device, args.precision, args.threads) as runtime:
         recipe.check(runtime.world)
         with runtime.main_first():

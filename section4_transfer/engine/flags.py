@@ -17,7 +17,7 @@ from shared_utils.cli import (
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16")
 # What belongs to the steps of He et al. (2015), section 4.2, and differs from our defaults.
-PUBLISHED = {"batch_size": 128, "weight_decay": 1e-4, "crop": 1 / 8, "nesterov": False}
+PUBLISHED = {"weight_decay": 1e-4, "crop": 1 / 8, "nesterov": False}
 
 
 def add_study_flags(
@@ -55,12 +55,15 @@ def add_study_flags(
 
 
 def parse_study_args(
-    parser: argparse.ArgumentParser, argv: list[str] | None, quick: dict
+    parser: argparse.ArgumentParser,
+    argv: list[str] | None,
+    quick: dict,
+    published: dict = PUBLISHED,
 ) -> argparse.Namespace:
     """Parse `argv`; `--quick` and `--schedule step` change defaults: explicit flags still win."""
     args = parse_args(parser, argv, quick)
     if args.schedule == "step":
-        parser.set_defaults(**PUBLISHED)
+        parser.set_defaults(**published)
         args = parse_args(parser, argv, quick)
     return args
 
@@ -98,8 +101,7 @@ def add_recipe_flags(parser: argparse.ArgumentParser) -> None:
         choices=list(WARM_UP),
         default="onecycle",
         help="of the learning rate, whose peak is --lr; step: as published for CIFAR, with"
-        " --batch-size 128 --weight-decay 1e-4 --crop 0.125 --no-nesterov by default (default:"
-        " %(default)s)",
+        " --weight-decay 1e-4 --crop 0.125 --no-nesterov by default (default: %(default)s)",
     )
     parser.add_argument(
         "--warm-up",

@@ -55,7 +55,8 @@ def test_the_published_schedule_brings_the_published_recipe_and_explicit_flags_w
     parser = resnet_vs_plain.build_parser()
 
     def recipe(*flags):
-        return recipe_from(vars(parse_study_args(resnet_vs_plain.build_parser(), [*flags], {})))
+        parser, published = resnet_vs_plain.build_parser(), resnet_vs_plain.PUBLISHED
+        return recipe_from(vars(parse_study_args(parser, [*flags], {}, published)))
 
     assert recipe("--schedule", "step", "--epochs", "164") == Recipe(
         164, 128, 0.1, 1e-4, "step", nesterov=False, crop=4 / 32
@@ -63,5 +64,5 @@ def test_the_published_schedule_brings_the_published_recipe_and_explicit_flags_w
     assert recipe("--schedule", "step", "--weight-decay", "0.5", "--nesterov") == Recipe(
         10, 128, 0.1, 0.5, "step", crop=4 / 32
     )
-    assert recipe() == Recipe(10, 128, 0.1, 5e-4, "onecycle", crop=2 / 32)
+    assert recipe() == Recipe(10, 32, 0.05, 5e-4, "onecycle", crop=2 / 32)
     assert parser.parse_args(["--ema", "0.9"]).ema == 0.9

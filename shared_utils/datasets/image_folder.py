@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from shared_utils.datasets.decoded import FOLDER, Damaged, DecodedImages
-from shared_utils.datasets.digests import array_digest, pixel_digest
+from shared_utils.datasets.digests import array_digest, count_repeated, pixel_digest
 from shared_utils.datasets.listing import ImageFile, Listing, Part, kinds, list_images
 from shared_utils.datasets.names import printable
 from shared_utils.datasets.splits import Limit, check_class_sizes, hold_out
@@ -69,9 +69,10 @@ def read_image_folder(
             raise _damaged_error(listing.tree, damaged)
         arrays = _cut(images, parts)
         digests = store.remember(
-            wanted, {"sha256", "pixels"}, lambda: _digests(arrays, listing.classes)
+            *(wanted, {"sha256", "pixels", "repeated"}),
+            lambda: _digests(arrays, listing.classes),
         )
-    lines = _lines(listing, len(damaged), store.kept)
+    lines = _lines(listing, len(damaged), digests.pop("repeated"), store.kept)
     names = tuple(f"{printable(file.path)}: {why}" for file, why in sorted(damaged.items()))
     return ImageFolder(tuple(map(printable, listing.classes)), arrays, digests, lines, names)
 
@@ -125,14 +126,21 @@ def _digests(arrays: dict, classes: tuple[str, ...]) -> dict[str, str]:
     return {
         "sha256": array_digest(array for pair in arrays.values() for array in pair),
         "pixels": pixel_digest(pieces, classes),
+        "repeated": ", ".join(
+            f"{count:,} of {name}"
+            for name, count in count_repeated((n, x) for n, (x, _) in arrays.items()).items()
+            if count
+        ),
     }
 
 
-def _lines(listing: Listing, damaged: int, kept: bool) -> tuple[str, ...]:
+def _lines(listing: Listing, damaged: int, repeated: str, kept: bool) -> tuple[str, ...]:
     counts = dict(listing.left_out)
     if damaged:
         counts["damaged images, named in config.json"] = damaged
     lines = [f"  left out: {kinds(counts)}"] if counts else []
+    if repeated:
+        lines.append(f"  equal to an image of an earlier part, pixel by pixel: {repeated}")
     if not kept:
         lines.append(f"  {listing.tree} cannot be written: the decoded images are not kept")
     return tuple(lines)

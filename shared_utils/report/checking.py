@@ -118,10 +118,10 @@ def count(runs: list[Run], judged: list[Judged]) -> dict:
 
 def _difference(run: Run, entry: dict) -> str:
     """Return why a run cannot be compared with an entry, or ""."""
-    name, digest = run.data.get("name"), entry.get("sha256")
+    name, digest = run.data.get("name"), entry.get("pixels")
     if name != entry["data"]:
         return f"its data is {name}, not {entry['data']}"
-    if digest and run.data.get("sha256") != digest:
+    if digest and run.data.get("pixels") != digest:
         return f"its {name} is not the same: {entry['data_note']} is expected"
     _, theirs = flags(run.command)
     _, ours = flags(shlex.split(entry["command"]))

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 
 from shared_utils.datasets import digests
-from shared_utils.datasets.digests import array_digest, pixel_digest
+from shared_utils.datasets.digests import array_digest, count_repeated, pixel_digest
 from tests.shared_utils.datasets.helpers import RNG
 
 X, Y = RNG.integers(256, size=(5000, 3, 2, 2), dtype=np.uint8), RNG.integers(3, size=5000)
@@ -49,3 +49,9 @@ def test_the_digest_of_pixels_does_not_know_order_but_all_else():
         pixel_digest([first, first, rest], CLASSES),
     ]
     assert len({whole, *others}) == 5
+
+
+def test_images_of_an_earlier_part_are_counted():
+    train, val, test = X[:100], np.concatenate([X[5:8], X[200:205]]), X[[204, 3, 300, 300]]
+    parts = [("train", train), ("val", val), ("test", test)]
+    assert count_repeated(parts) == {"train": 0, "val": 3, "test": 2}

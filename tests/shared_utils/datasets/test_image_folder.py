@@ -54,6 +54,15 @@ def test_one_tree_is_split_by_class_and_no_image_is_in_two_parts(tmp_path):
     assert sorted(seen) == [*range(10), *range(100, 110)]
 
 
+def test_test_images_that_are_training_images_too_are_said(tmp_path):
+    shades(tmp_path / "train")
+    shades(tmp_path / "test", count=2)
+    picture(tmp_path / "test" / "cat" / "new.png", (6, 4), color=77)
+    said = ("  equal to an image of an earlier part, pixel by pixel: 4 of test",)
+    assert read_image_folder(tmp_path, 4).left_out == said
+    assert read_image_folder(tmp_path, 4).left_out == said  # from the cache
+
+
 def test_parts_that_are_there_are_used_as_they_are(tmp_path):
     tree(tmp_path, {"Train/a": 10, "Train/b": 10, "valid/a": 2, "valid/b": 3})
     assert counts(read_image_folder(tmp_path, 4)) == {

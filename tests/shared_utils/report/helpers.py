@@ -39,7 +39,7 @@ def make_run(path: Path, flags=("--seeds", "3"), mean=0.981, gain=1.6, **config)
     config = {
         "command": [*COMMAND, *flags],
         "args": {"quick": "--quick" in flags, "limit": None},
-        "data": {"name": "mnist", "notice": "", "sha256": "ab" * 32},
+        "data": {"name": "mnist", "notice": "", "sha256": "ab" * 32, "pixels": "12" * 32},
         "started": "2026-01-02T03:04:05+0000",
     } | config
     summary = {

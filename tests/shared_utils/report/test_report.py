@@ -382,10 +382,10 @@ def test_the_newest_run_counts(root, capsys):
 
 def test_where_a_name_is_not_enough_the_digest_decides(root):
     make_run(runs_of(root) / "train")
-    entry = ENTRY | {"sha256": "cd" * 32, "data_note": "a lossy copy"}
+    entry = ENTRY | {"pixels": "cd" * 32, "data_note": "a lossy copy"}
     (judged,) = judge([entry], gather())
     assert not judged.run and "a lossy copy is expected" in judged.passed_over[0][1]
-    assert judge([entry | {"sha256": "ab" * 32}], gather())[0].run
+    assert judge([entry | {"pixels": "12" * 32}], gather())[0].run
 
 
 def test_nothing_at_all_is_status_2(root, capsys):
@@ -408,7 +408,7 @@ def test_expected_commands_exist_and_their_numbers_are_complete(entry):
     assert words[start] == f"{section}/{script}" and (ROOT / section / script).exists()
     module.build_parser().parse_args(words[start + 1 :])
     assert entry["data"] and entry["hardware"] and entry["values"]
-    assert ("sha256" in entry) == ("data_note" in entry)
+    assert ("pixels" in entry) == ("data_note" in entry)
     for value in entry["values"]:
         assert value["what"] and value["path"] and value["tolerance"] >= 0
         assert isinstance(value["value"], (int, float)) and "unit" in value

@@ -16,20 +16,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any d
 
 from section3_cnn.study.checkpoint import load_model
 from section3_cnn.training import predict
-from shared_utils.cli import add_shared_flags, folder_path, parse_args, start
+from shared_utils.cli import folder_path, start
 from shared_utils.errors import UserError
 from shared_utils.predictions import Answer, Classifier, add_picture_flags, answer_pictures
 from shared_utils.weights import read_about
 
 HERE = Path(__file__).resolve().parent
-QUICK = {}
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of this script's flags."""
     parser = argparse.ArgumentParser(description=__doc__)
-    add_picture_flags(parser)
-    add_shared_flags(parser, HERE / "runs")
+    add_picture_flags(parser, HERE / "runs")
     parser.add_argument(
         "--ckpt",
         type=folder_path,
@@ -40,7 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> list[Answer]:
     """Load the network, answer every picture, return the answers."""
-    args = parse_args(build_parser(), argv, QUICK)
+    args = build_parser().parse_args(argv)
     classifier = load_classifier(args.ckpt or args.runs_dir / "mnist_numpy" / "best.pkl")
     return answer_pictures(
         args.images,

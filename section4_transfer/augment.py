@@ -98,7 +98,8 @@ def grayscale(x: Tensor, y: Tensor, generator: torch.Generator) -> tuple[Tensor,
 def erase(x: Tensor, y: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Blacken a rectangle in half of the images, each side 1/4 to 1/2 of theirs.
 
-    Source: Zhong et al. (2017), "Random erasing data augmentation".
+    After Zhong et al. (2017), "Random erasing data augmentation", who fill it with random values
+    and draw its area and its ratio of sides.
     """
     hidden = _coin(x, 0.5, generator)
     for dim in (2, 3):

@@ -49,7 +49,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--only",
         nargs="+",
         metavar="SET",
-        help='none, the name of an augmentation, all, or "all but <name>" (default: each of them)',
+        help='none, the name of an augmentation, all, or "all but <name>": choose by validation'
+        " accuracy, and then with other seeds (default: each of them)",
     )
     parser.add_argument(
         "--model",

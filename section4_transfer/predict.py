@@ -11,33 +11,33 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
 
-from shared_utils.cli import add_shared_flags, folder_path, parse_args, start
+from shared_utils.cli import folder_path, start
 from shared_utils.errors import UserError
 from shared_utils.predictions import Answer, Classifier, add_picture_flags, answer_pictures
 
 HERE = Path(__file__).resolve().parent
-QUICK = {}
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of this script's flags."""
     parser = argparse.ArgumentParser(description=__doc__)
-    add_picture_flags(parser)
-    add_shared_flags(parser, HERE / "runs")
+    add_picture_flags(parser, HERE / "runs")
     parser.add_argument(
         "--run",
         type=folder_path,
         help="run folder that holds the network (default: the last one in <runs-dir>)",
     )
     parser.add_argument(
-        "--arm", help="the network, such as resnet-20 (default: the best in validation accuracy)"
+        "--arm",
+        help="the network: the name of its .pt file, such as resnet-20 or fine-tuned (default: the"
+        " best in validation accuracy)",
     )
     return parser
 
 
 def main(argv: list[str] | None = None) -> list[Answer]:
     """Load the network, answer every picture, return the answers."""
-    args = parse_args(build_parser(), argv, QUICK)
+    args = build_parser().parse_args(argv)
 
     # PyTorch takes seconds to import: only now.
     from section4_transfer.study.saved import choose_network, last_run

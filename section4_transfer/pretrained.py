@@ -69,7 +69,7 @@ def load_pretrained(weights: str) -> tuple[PretrainedWeights | None, str]:
 def _from_file(path: Path) -> PretrainedWeights:
     """Return the weights in a file, and what the JSON beside it says of them if it is `pretrain`'s.
 
-    Images must be standardised as those were that the weights were made from.
+    Images must be standardised as in the training of these weights.
     """
     origin, state, beside = str(path), file_state(path), path.with_suffix(".json")
     remedy = "remove it, or pretrain again"

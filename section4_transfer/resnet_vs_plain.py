@@ -26,7 +26,9 @@ PUBLISHED = flags.PUBLISHED | {"batch_size": 128, "lr": 0.1}
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of this script's flags."""
     parser = argparse.ArgumentParser(description=__doc__)
-    flags.add_study_flags(parser, HERE / "runs", epochs=10, batch_size=32, lr=0.05)
+    flags.add_study_flags(
+        parser, HERE / "runs", epochs=10, batch_size=32, lr=0.05, published=PUBLISHED
+    )
     parser.add_argument(
         "--depth",
         nargs="+",

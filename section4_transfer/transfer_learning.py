@@ -59,7 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
         type=int,
         choices=range(1, 6),
         default=[],
-        help="also fine-tune with the first so many of the five stages of ResNet-18 frozen"
+        help="also fine-tune with the first K of the five stages of ResNet-18 frozen"
         " (default: none)",
     )
     parser.add_argument(

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from shared_utils.cli import positive_int
+from shared_utils.cli import folder_path, positive_int
 from shared_utils.datasets.decode import readable_suffixes
 from shared_utils.datasets.names import printable
 from shared_utils.errors import UserError
@@ -60,8 +60,8 @@ class Answer:
         return json.dumps({"file": str(self.path), **best[0], "top": best})
 
 
-def add_picture_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the pictures, and how the answers are shown."""
+def add_picture_flags(parser: argparse.ArgumentParser, runs_dir: Path) -> None:
+    """Add the pictures, and how the answers are shown; `runs_dir` holds the section's runs."""
     parser.add_argument(
         "images", nargs="+", metavar="IMAGE", help="a picture, a folder of pictures, or a pattern"
     )
@@ -75,6 +75,15 @@ def add_picture_flags(parser: argparse.ArgumentParser) -> None:
         "--show-input",
         action="store_true",
         help="open the figure of what the network saw, which is always saved (default: off)",
+    )
+    parser.add_argument(
+        "--no-show", action="store_true", help="open no window, whatever is asked (default: off)"
+    )
+    parser.add_argument(
+        "--runs-dir",
+        type=folder_path,
+        default=runs_dir,
+        help="where trained networks are, and the answers go (default: %(default)s)",
     )
 
 

@@ -21,9 +21,15 @@ PUBLISHED = {"weight_decay": 1e-4, "crop": 1 / 8, "nesterov": False}
 
 
 def add_study_flags(
-    parser: argparse.ArgumentParser, runs_dir: Path, *, epochs: int, batch_size: int, lr
+    parser: argparse.ArgumentParser,
+    runs_dir: Path,
+    *,
+    epochs: int,
+    batch_size: int,
+    lr,
+    published: dict = PUBLISHED,
 ) -> None:
-    """Add what the three studies share; `lr` is a default, or a pair as in `add_shared_flags`."""
+    """Add what the studies share; `lr` is a default, or a pair as in `add_shared_flags`."""
     add_shared_flags(
         parser,
         runs_dir,
@@ -38,12 +44,13 @@ def add_study_flags(
         checkpoint_minutes=10.0,
         weight_decay=5e-4,
     )
-    add_recipe_flags(parser)
+    add_recipe_flags(parser, published)
     parser.add_argument(
         "--crop",
         type=fraction,
         default=1 / 16,
-        help="largest shift of an augmented image, as a part of its side (default: %(default)s)",
+        help="largest shift of an augmented image, as a part of its side, at least a pixel"
+        " (default: %(default)s)",
     )
     parser.add_argument(
         "--ema",
@@ -78,8 +85,10 @@ def add_resize_flag(parser: argparse.ArgumentParser, default: int) -> None:
     )
 
 
-def add_recipe_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of device, precision and recipe."""
+def add_recipe_flags(parser: argparse.ArgumentParser, published: dict | None = None) -> None:
+    """Add the flags of device, precision and recipe; `published` are the defaults of `step`."""
+    defaults = " ".join(_as_flag(name, value) for name, value in (published or {}).items())
+    changes = f", with {defaults} by default" if defaults else ""
     parser.add_argument(
         "--device", choices=DEVICES, default="auto", help="auto: CUDA, else MPS, else the CPU"
     )
@@ -100,8 +109,8 @@ def add_recipe_flags(parser: argparse.ArgumentParser) -> None:
         type=lambda text: text.replace("one-cycle", "onecycle"),  # its name in earlier versions
         choices=list(WARM_UP),
         default="onecycle",
-        help="of the learning rate, whose peak is --lr; step: as published for CIFAR, with"
-        " --weight-decay 1e-4 --crop 0.125 --no-nesterov by default (default: %(default)s)",
+        help="of the learning rate, whose peak is --lr; step: as published for CIFAR"
+        f"{changes} (default: %(default)s)",
     )
     parser.add_argument(
         "--warm-up",
@@ -116,10 +125,18 @@ def add_recipe_flags(parser: argparse.ArgumentParser) -> None:
         help="Nesterov's momentum, not the heavy ball's (default: on)",
     )
     for name, kind, meaning in (
-        ("--label-smoothing", momentum_number, "part of a label that all classes share, in [0, 1)"),
-        ("--clip", non_negative_float, "largest norm of the whole gradient; 0: any"),
+        (
+            *("--label-smoothing", momentum_number),
+            "part of each label that is spread evenly over all classes, in [0, 1)",
+        ),
+        ("--clip", non_negative_float, "largest norm of the whole gradient; 0: no limit"),
     ):
         parser.add_argument(name, type=kind, default=0.0, help=f"{meaning} (default: %(default)s)")
+
+
+def _as_flag(name: str, value) -> str:
+    flag = name.replace("_", "-")
+    return f"--no-{flag}" if value is False else f"--{flag} {value:g}"
 
 
 def recipe_from(flags: dict, **changes) -> Recipe:

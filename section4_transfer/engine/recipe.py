@@ -70,7 +70,8 @@ class Recipe:
 def passes_for(fraction: float) -> int:
     """Return how often an epoch passes over a fraction of the training images.
 
-    As many images are shown as the whole set has. Else few labels would also mean few steps, and a
-    study could not tell which of the two a network lacks.
+    As many images are shown as the whole set has, exactly where the fraction is 1, 1/2, 1/3 and so
+    on. Else few labels would also mean few steps, and a study could not tell which of the two a
+    network lacks.
     """
     return max(1, round(1 / fraction))

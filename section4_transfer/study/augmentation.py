@@ -5,7 +5,7 @@ the network with all but it. There are many such differences, and their interval
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from section4_transfer.study.template import Study
 from section4_transfer.study.variants import Groups, Variant, with_fraction
 from section4_transfer.training import fit
 from shared_utils.datasets.color_images import generator
-from shared_utils.runs.outcomes import accuracy_difference
+from shared_utils.runs.outcomes import Outcome, accuracy_difference
 from shared_utils.stats import Difference
 
 MODELS = {"resnet18": resnet18, "resnet20": lambda classes: CifarNet(20, classes)}
@@ -33,6 +33,8 @@ class AugmentationStudy(Study):
     size: int  # of the images that the network sees
     fractions: dict[float, Tensor]  # of the training images, and which they are
     sets: dict[str, list[str]]  # of augmentations, by name: some of `augmentation_sets`
+
+    best: float = field(default=-1.0, init=False)  # validation accuracy of the network saved
 
     shorter = "--model resnet20 --resize 32, --limit 5000, --quick"
 
@@ -59,14 +61,21 @@ class AugmentationStudy(Study):
         train = partial(
             fit,
             model,
-            (data.x_train[kept], data.y_train[kept]),
+            data.part("train", kept),
             (data.x_val, data.y_val),
             pipeline,
             replace(self.recipe, passes=passes),
             self.runtime,
             seed=seed,
         )
-        return Variant(label(name, fraction), seed, model, pipeline, train, passes * fraction)
+        work = passes * fraction
+        return Variant(label(name, fraction), seed, model, pipeline, train, work, file="best")
+
+    def save(self, file: str, outcome: Outcome, pipeline: Pipeline, **changes) -> None:
+        """Save the weights if no network before was better in validation: all would be many."""
+        if outcome.seed == self.seeds[0] and outcome.history.best["val_acc"] > self.best:
+            self.best = outcome.history.best["val_acc"]
+            super().save(file, outcome, pipeline, **changes)
 
     def details(self, groups: Groups) -> dict:
         """Return the gains: by fraction, augmentation and kind, mean and interval."""

@@ -56,7 +56,8 @@ class DepthStudy(Study):
         twins = [(f"resnet-{depth}", f"plain-{depth}") for depth in self.depths]
         pairs = twins if len(self.kinds) == 2 else []
         deeper = [(f"{k}-{last}", f"{k}-{first}") for k in self.kinds] if first != last else []
-        comparisons = len(pairs) + 2 * len(deeper)
+        # With one seed, a training error has no interval.
+        comparisons = len(pairs) + len(deeper) * (1 + (len(self.seeds) > 1))
         lines = []
         for what, difference, compared in (
             ("test accuracy", accuracy_difference, pairs + deeper),

@@ -29,6 +29,7 @@ class Workload:
 
     x: Tensor
     y: Tensor
+    classes: int
     pipeline: Pipeline
     recipe: Recipe
     runtime: Runtime
@@ -36,7 +37,7 @@ class Workload:
 
     def network(self) -> nn.Module:
         """Return a ResNet-20 on the device; all contenders start from the same weights."""
-        model = initialise(CifarNet(20), generator(self.seed, "init"))
+        model = initialise(CifarNet(20, self.classes), generator(self.seed, "init"))
         return model.to(self.runtime.device)
 
     def batch(self) -> tuple[Tensor, Tensor]:
@@ -111,22 +112,17 @@ def bare_step(
     model, runtime = work.network().to(memory_format=layout), work.runtime
     learner, plain = wrap(model), Runtime(runtime.device, precision)
     recipe, batch = work.recipe, work.batch()
-    optimizer = torch.optim.SGD(
-        model.parameters(),
-        recipe.lr,
-        momentum=0.9,
-        weight_decay=recipe.weight_decay,
-        nesterov=True,
-        **options,
-    )
+    optimizer = make_optimizer(model, recipe, **options)
 
     def step() -> int:
         x, y = work.pipeline(*batch)
         with plain.autocast():
             logits = learner(x.contiguous(memory_format=layout))
-        loss = F.cross_entropy(logits.float(), y)
+        loss = F.cross_entropy(logits.float(), y, label_smoothing=recipe.label_smoothing)
         optimizer.zero_grad()
         loss.backward()
+        if recipe.clip:
+            nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
         optimizer.step()
         runtime.wait()
         return len(y)

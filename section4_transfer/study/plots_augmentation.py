@@ -21,7 +21,8 @@ def draw_all(
     largest = max(sizes)
     suffix = "" if largest == 1 else with_fraction("", largest)
     seeds = max(len(outcomes) for outcomes in groups.values())
-    gains_of_each(folder / "gains.png", gains[f"{largest:g}"], seeds, title)
+    if any(gains[f"{largest:g}"].values()):
+        gains_of_each(folder / "gains.png", gains[f"{largest:g}"], seeds, title)
     accuracies(folder / "accuracy.png", groups, title)
     shown = [f"{name}{suffix}" for name in ("none", *AUGMENTATIONS, "all")]
     curves(folder / "curves.png", {name: groups[name] for name in shown if name in groups}, title)
@@ -98,7 +99,7 @@ def accuracies(path: Path, groups: Groups, title: str) -> None:
         yticklabels=list(groups),
         ylim=(len(groups) - 0.5, -0.5),
         xlabel="test accuracy (%), 95 % interval",
-        title=f"Test accuracy: {title}",
+        title=f"Test accuracy, first seed: {title}",
     )
     save_figure(fig, path)
 
@@ -145,7 +146,7 @@ def accuracy_against_images(
         xscale="log",
         xlabel="training images",
         ylabel="test accuracy (%), 95 % interval",
-        title=f"Augmentation and the number of images: {title}",
+        title=f"Augmentation and the number of images, first seed: {title}",
     )
     ax.minorticks_off()
     ax.set_xticks(list(sizes.values()), [f"{size:,}" for size in sizes.values()])

@@ -142,7 +142,7 @@ def test_error(path: Path, groups: Groups, depths: list[int], title: str) -> Non
         yticks=range(len(groups)),
         yticklabels=list(groups),
         ylim=(len(groups) - 0.5, -0.5),
-        title=f"Test error: {title}",
+        title=f"Test error, first seed: {title}",
     )
     save_figure(fig, path)
 

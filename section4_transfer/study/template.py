@@ -31,7 +31,7 @@ LONG_SECONDS = 600
 
 @dataclass
 class Study:
-    """What the three studies share. `folder` is None in processes beside the main one."""
+    """What the studies share. `folder` is None in processes beside the main one."""
 
     data: TorchData
     runtime: Runtime
@@ -96,7 +96,8 @@ class Study:
         try:
             history = variant.train(run=run)
         except FloatingPointError as error:
-            print(f"{name}, seed {seed}: {error}: it is stopped here; try a smaller --lr")
+            if self.runtime.is_main:
+                _print(f"{name}, seed {seed}: {error}: it is stopped here; try a smaller --lr")
             return None
         outcome = Outcome(name, seed, variant.model, history)
         if variant.file:

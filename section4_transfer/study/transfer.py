@@ -36,7 +36,7 @@ from section4_transfer.study import plots_transfer
 from section4_transfer.study.labels import draw_labelled, with_frozen_stages, with_labels
 from section4_transfer.study.template import Study
 from section4_transfer.study.variants import Groups, Variant
-from section4_transfer.training import Split, extract_features, fit
+from section4_transfer.training import extract_features, fit
 from shared_utils.datasets.color_images import generator
 from shared_utils.errors import UserError
 from shared_utils.runs import NO_RUN, History, TrainingRun
@@ -122,7 +122,7 @@ class TransferStudy(Study):
                     freeze_stages(model, k)
             learn, val = self.labelled(n, seed)
             train = partial(
-                *(fit, model, self.split(learn, "train"), self.split(val, "val")),
+                *(fit, model, self.data.part("train", learn), self.data.part("val", val)),
                 *(pipeline, recipe, self.runtime),
                 seed=seed,
                 groups=None if method == "scratch" else backbone_slower(model, recipe.lr),
@@ -142,11 +142,6 @@ class TransferStudy(Study):
         data, chosen = self.data, n if self.small_validation else len(self.data.y_val)
         learn = draw_labelled(data.y_train, n, seed, "learn from")
         return learn, draw_labelled(data.y_val, chosen, seed, "validate on")
-
-    def split(self, chosen: Tensor, part: str) -> Split:
-        """Return the chosen images of a part of the data, and their labels."""
-        x, y = (getattr(self.data, f"{name}_{part}") for name in "xy")
-        return (x, y) if len(chosen) == len(y) else (x[chosen], y[chosen])
 
     def pretrain(self, seed: int) -> PretrainedWeights:
         """Teach a ResNet-18 to tell quarter turns of the training images; no label is used.

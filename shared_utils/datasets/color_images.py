@@ -106,6 +106,14 @@ class TorchData:
         count = max(len(self.classes), round(fraction * len(self.y_train)))
         return torch.from_numpy(subset(self.y_train.numpy(), count))
 
+    def part(self, name: str, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the chosen images of "train", "val" or "test", and their labels.
+
+        All of them are not copied: they may be a mapped file, larger than memory.
+        """
+        x, y = (getattr(self, f"{letter}_{name}") for letter in "xy")
+        return (x, y) if len(chosen) == len(y) else (x[chosen], y[chosen])
+
     def _labels(self) -> dict[str, Tensor]:
         return {"train": self.y_train, "val": self.y_val, "test": self.y_test}
 

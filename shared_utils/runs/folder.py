@@ -25,7 +25,8 @@ from shared_utils.files import write_atomically
 from shared_utils.runs.interrupts import Interrupted
 from shared_utils.runs.states import PICKLE, Format, States
 
-# What may differ between a run and its resumption: it changes no result.
+# What may differ between a run and its resumption: it changes no result (in Section 4, other
+# `threads` change the last digits).
 _FREE = ("resume", "checkpoint_minutes", "no_show", "runs_dir", "data_dir", "threads")
 
 
@@ -131,8 +132,11 @@ class RunFolder(States):
             for name in sorted((then.keys() | now.keys()) - set(_FREE))
             if then.get(name) != now.get(name)
         ]
-        if config.get("data", {}).get("sha256") != self._about["data"].get("sha256"):
+        before, data = config.get("data", {}), self._about["data"]
+        if before.get("sha256") != data.get("sha256"):
             differing.append("the data is not the same")
+        was, is_now = _conditions(before), _conditions(data)
+        differing += [f"{k} were {was[k]}, now {is_now[k]}" for k in was if was[k] != is_now[k]]
         if differing:
             raise UserError(
                 f"cannot resume {self.path}: {'; '.join(differing)}: give the same arguments, or"
@@ -170,6 +174,16 @@ class RunFolder(States):
             return "to continue, start the same command with --resume"
         command = [part for part in self._command() if part != "--resume"]
         return f"to continue: {shlex.join(command)} --resume"
+
+
+def _conditions(data: dict) -> dict:
+    """Return what results depend on, no flag may say, and another machine may have otherwise."""
+    runtime = data.get("runtime", {})
+    return {
+        "the pretrained weights": data.get("weights"),
+        "the bits of the arithmetic": runtime.get("precision"),
+        "the processes": runtime.get("processes"),
+    }
 
 
 def _now() -> str:

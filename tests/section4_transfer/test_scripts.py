@@ -28,6 +28,7 @@ from section4_transfer.engine.runtime import Runtime
 from section4_transfer.engine.weights import file_state
 from section4_transfer.models import CifarNet, initialise, resnet18
 from section4_transfer.study import loops, transfer
+from section4_transfer.study.saved import choose_network
 from section4_transfer.study.template import Study
 from shared_utils.datasets import cifar10, color_images
 from shared_utils.datasets.color_images import TorchData, generator, load_torch_data
@@ -125,6 +126,18 @@ def test_augmentation_study_writes_every_output(tmp_path):
     assert len(summary["runs"]) == 2 * 16 and len(summary["gains"]["0.5"]) == 7
     assert set(summary["gains"]["1"]["crop"]) == {"alone", "leave-one-out"}
     assert len(figures(tmp_path / "augmentation")) == 6
+    best = max(result["val_acc"] for result in summary["runs"].values())
+    (kept,) = (tmp_path / "augmentation").glob("*.pt")  # the best of all 32
+    about = json.loads(kept.with_suffix(".json").read_text())
+    assert about["val_acc"] == best == summary["runs"][about["arm"]]["val_acc"]
+    assert choose_network(tmp_path / "augmentation", None) == kept.with_suffix(".json")
+
+
+def test_sets_that_share_no_pair_are_trained_without_a_figure_of_gains(tmp_path):
+    flags = ["--model", "resnet20", "--resize", "8", "--only", "mixup"]
+    summary = augmentation_study.main([*flags, "--runs-dir", str(tmp_path), *TINY])
+    assert list(summary["runs"]) == ["mixup"] and summary["conclusions"] == []
+    assert "gains.png" not in figures(tmp_path / "augmentation")
 
 
 def test_the_frozen_head_is_trained_to_the_end_of_its_convex_problem():
@@ -227,7 +240,7 @@ def test_the_benchmark_measures_one_process_and_says_what_it_cannot(tmp_path, mo
 def test_the_contenders_of_the_benchmark_take_the_same_steps():
     """The first step, in which a cosine's learning rate is at its peak, as the bare loops' is."""
     data = load_torch_data("photo-digits", "unused", limit=32)
-    recipe = Recipe(10, 16, 0.1, weight_decay=0, schedule="cosine")
+    recipe = Recipe(10, 16, 0.1, weight_decay=0.01, schedule="cosine", nesterov=False)
     made = []
 
     class Noted(loops.Workload):
@@ -235,7 +248,7 @@ def test_the_contenders_of_the_benchmark_take_the_same_steps():
             made.append(super().network())
             return made[-1]
 
-    work = Noted(data.x_train, data.y_train, Pipeline(*data.statistics()), recipe, CPU, 7)
+    work = Noted(data.x_train, data.y_train, 10, Pipeline(*data.statistics()), recipe, CPU, 7)
     contenders = {}
     for group in (loops.layouts(work, False), loops.optimizers(work)):
         contenders |= group[0]

@@ -28,7 +28,7 @@ def test_a_warm_up_rises_in_a_straight_line_and_the_schedule_follows(name, behin
     )
 
 
-def test_every_fraction_is_shown_as_many_images():
+def test_one_in_a_whole_number_of_images_is_shown_as_often_as_all():
     assert [passes_for(f) for f in (0.01, 0.05, 0.1, 0.3, 0.5, 0.8, 1.0)] == [
         100, 20, 10, 3, 2, 1, 1,
     ]  # fmt: skip

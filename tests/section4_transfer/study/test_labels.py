@@ -9,7 +9,8 @@ from shared_utils.datasets.color_images import load_torch_data
 from shared_utils.errors import UserError
 from tests.section4_transfer.helpers import CPU
 
-Y = torch.tensor([0] * 50 + [1] * 30 + [2] * 20)[torch.randperm(100)]
+ORDER = torch.randperm(100, generator=torch.Generator().manual_seed(0))
+Y = torch.tensor([0] * 50 + [1] * 30 + [2] * 20)[ORDER]
 
 
 def test_every_seed_draws_its_own_labels_with_the_classes_in_proportion():
@@ -48,5 +49,5 @@ def test_a_small_validation_set_has_no_more_labels_than_there_are_to_learn_from(
         for n, size in zip(study.labels, sizes, strict=True):
             learn, val = study.labelled(n, 0)
             assert (len(learn), len(val)) == (n, size)
-            x, y = study.split(val, "val")
+            x, y = study.data.part("val", val)
             assert torch.equal(x, data.x_val[val]) and torch.equal(y, data.y_val[val])

@@ -123,6 +123,28 @@ def test_other_arguments_or_data_are_named_and_change_nothing(tmp_path):
         assert "continuing" in run.opening
 
 
+def test_a_run_is_not_continued_with_other_weights_or_another_arithmetic(tmp_path):
+    args = {"resume": True, "checkpoint_minutes": 1.0}
+    about = {"weights": "rotation", "runtime": {"precision": "bf16", "processes": 1, "threads": 2}}
+
+    def opened(**changes):
+        runtime = about["runtime"] | {k: v for k, v in changes.items() if k != "weights"}
+        data = {"sha256": "a"} | about | {k: v for k, v in changes.items() if k == "weights"}
+        return RunFolder(tmp_path / "run", args, data | {"runtime": runtime})
+
+    with pytest.raises(Interrupted), opened() as run:
+        count(run, "a", 5, stop_at=4, stop_by=signal.SIGINT)
+    for change, words in (
+        ({"weights": "imagenet"}, "the pretrained weights were rotation, now imagenet"),
+        ({"precision": "fp32"}, "the bits of the arithmetic were bf16, now fp32"),
+        ({"processes": 2}, "the processes were 1, now 2"),
+    ):
+        with pytest.raises(UserError, match=words):
+            opened(**change).__enter__()
+    with opened(threads=1) as run:
+        assert "continuing" in run.opening
+
+
 def test_what_a_killed_writer_left_is_removed(tmp_path):
     with pytest.raises(Interrupted), folder(tmp_path) as run:
         count(run, "a", 5, stop_at=4, stop_by=signal.SIGINT)

@@ -1,6 +1,6 @@
 """Degradation: that the error on the training images grows when a network gets deeper.
 
-It is no overfitting, which would show in the test alone: the deeper network could represent all
+It is not overfitting, which would show in the test alone: the deeper network could represent all
 that the shallower one does, and is not led there. The error is that of the last epoch, on augmented
 images, while the network learned.
 """

@@ -65,7 +65,7 @@ def receive(url: str, title: str = "", packed: bool = False) -> Iterator[bytes]:
             length = int(response.headers.get("Content-Length") or 0)
             zipped = response.headers.get("Content-Encoding") == "gzip"
             unzip = zlib.decompressobj(wbits=31).decompress if zipped else bytes
-            hidden = None if title else True  # None: unless the output is no terminal
+            hidden = None if title else True  # None: unless the output is not a terminal
             with tqdm(
                 desc=title, total=length or None, unit="B", unit_scale=True, disable=hidden
             ) as bar:

@@ -105,14 +105,19 @@ def only_plain(value, depth=0) -> bool:
 def test_strange_command_lines_end_in_one_line(path, capsys):
     module = importlib.import_module(f"{path.parent.name}.{path.stem}")
     flags = st.sampled_from(sorted(module.build_parser()._option_string_actions))
-    quick = getattr(module, "QUICK", {})
+
+    def parse(argv):
+        parser = module.build_parser()
+        if hasattr(module, "QUICK"):
+            return parse_args(parser, argv, module.QUICK)
+        return parser.parse_args(argv)
 
     @settings(max_examples=60, deadline=None, derandomize=True)
     @given(st.lists(st.one_of(flags, WORDS), max_size=6))
     @example(["--quick"])
     def check(argv):
         try:
-            args = parse_args(module.build_parser(), argv, quick)
+            args = parse(argv)
         except SystemExit as end:
             output = capsys.readouterr()
             assert end.code == (0 if output.out else 2)

@@ -196,11 +196,9 @@ class Training:
 
 
 def make_optimizer(
-    model: nn.Module, recipe: Recipe, groups: list[dict] | None = None, **options
+    model: nn.Module, recipe: Recipe, groups: list[dict] | None = None
 ) -> torch.optim.SGD:
     """Return the recipe's optimizer of `model`, or of parameter groups with lrs of their own.
-
-    `options` choose between PyTorch's ways to compute the same (`foreach`, `fused`).
 
     Weight decay pulls on the layers' weights alone. Biases and the gains and shifts of batch norm,
     which are vectors, go without: few as they are, they fit no noise.
@@ -211,7 +209,6 @@ def make_optimizer(
         momentum=0.9,
         nesterov=recipe.nesterov,
         weight_decay=recipe.weight_decay,
-        **options,
     )
     for group in optimizer.param_groups:
         group["peak_lr"] = group["lr"]

@@ -112,7 +112,15 @@ def bare_step(
     model, runtime = work.network().to(memory_format=layout), work.runtime
     learner, plain = wrap(model), Runtime(runtime.device, precision)
     recipe, batch = work.recipe, work.batch()
-    optimizer = make_optimizer(model, recipe, **options)
+    vectors = [p for p in model.parameters() if p.ndim == 1]  # biases, and batch norm's
+    matrices = [p for p in model.parameters() if p.ndim > 1]
+    optimizer = torch.optim.SGD(
+        [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors}],
+        recipe.lr,
+        momentum=0.9,
+        nesterov=recipe.nesterov,
+        **options,
+    )
 
     def step() -> int:
         x, y = work.pipeline(*batch)

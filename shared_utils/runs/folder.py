@@ -136,7 +136,7 @@ class RunFolder(States):
         if before.get("sha256") != data.get("sha256"):
             differing.append("the data is not the same")
         was, is_now = _conditions(before), _conditions(data)
-        differing += [f"{k} were {was[k]}, now {is_now[k]}" for k in was if was[k] != is_now[k]]
+        differing += [f"{k} was {was[k]}, now {is_now[k]}" for k in was if was[k] != is_now[k]]
         if differing:
             raise UserError(
                 f"cannot resume {self.path}: {'; '.join(differing)}: give the same arguments, or"
@@ -180,9 +180,9 @@ def _conditions(data: dict) -> dict:
     """Return what results depend on, no flag may say, and another machine may have otherwise."""
     runtime = data.get("runtime", {})
     return {
-        "the pretrained weights": data.get("weights"),
-        "the bits of the arithmetic": runtime.get("precision"),
-        "the processes": runtime.get("processes"),
+        "the source of the pretrained weights": data.get("weights"),
+        "the precision": runtime.get("precision"),
+        "the number of processes": runtime.get("processes"),
     }
 
 

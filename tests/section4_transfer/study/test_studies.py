@@ -225,6 +225,10 @@ def test_degradation_is_a_difference_in_training_error_paired_by_seeds():
     assert "(6 comparisons together)" in line and "over 3 seeds" in line
     line = next(line for line in lines if "resnet-56 minus resnet-20" in line and "train" in line)
     assert "-1.00 points; one seed has no spread to judge by" in line
+    one_seed = DepthStudy(None, CPU, None, range(1), None, depths=[20, 56])
+    first = {name: [o for o in found if o.seed == 0] for name, found in groups.items()}
+    line = one_seed.conclusions(first)[0]
+    assert "(4 comparisons together)" in line  # a training error of one seed has no interval
     assert sum("test accuracy" in line for line in lines) == 4 and len(lines) == 10
     assert lines[-1].endswith(
         "resnet-56: 6 before the first step (2 times that at the last convolution),"

@@ -135,9 +135,12 @@ def test_a_run_is_not_continued_with_other_weights_or_another_arithmetic(tmp_pat
     with pytest.raises(Interrupted), opened() as run:
         count(run, "a", 5, stop_at=4, stop_by=signal.SIGINT)
     for change, words in (
-        ({"weights": "imagenet"}, "the pretrained weights were rotation, now imagenet"),
-        ({"precision": "fp32"}, "the bits of the arithmetic were bf16, now fp32"),
-        ({"processes": 2}, "the processes were 1, now 2"),
+        (
+            {"weights": "imagenet"},
+            "of the pretrained weights was rotation, now imagenet",
+        ),
+        ({"precision": "fp32"}, "the precision was bf16, now fp32"),
+        ({"processes": 2}, "the number of processes was 1, now 2"),
     ):
         with pytest.raises(UserError, match=words):
             opened(**change).__enter__()

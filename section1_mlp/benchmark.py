@@ -35,10 +35,8 @@ LR, MOMENTUM, WEIGHT_DECAY = 0.01, 0.9, 5e-5
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of this script's flags."""
     parser = argparse.ArgumentParser(description=__doc__)
-    add_shared_flags(parser, HERE / "runs")
+    add_shared_flags(parser, HERE / "runs", rounds=9, steps=100)
     for flag, default, words in (
-        ("--rounds", 9, "turns of each contender; medians are over them"),
-        ("--steps", 100, "training steps in a turn"),
         ("--samples", 55000, "training images of the timed epoch"),
         ("--threads", os.cpu_count(), "threads of both contenders"),
     ):

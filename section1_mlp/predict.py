@@ -15,7 +15,7 @@ from section1_mlp.study.checkpoint import best_weights, load_model
 from section1_mlp.training import flat
 from shared_utils.cli import folder_path, start
 from shared_utils.errors import UserError
-from shared_utils.predictions import Answer, Classifier, add_picture_flags, answer_pictures
+from shared_utils.predictions import Answer, Classifier, add_picture_flags, answer_flags
 from shared_utils.weights import read_about
 
 HERE = Path(__file__).resolve().parent
@@ -37,14 +37,7 @@ def main(argv: list[str] | None = None) -> list[Answer]:
     """Load the network, answer every picture, return the answers."""
     args = build_parser().parse_args(argv)
     classifier = load_classifier(args.weights or best_weights(args.runs_dir / "train"))
-    return answer_pictures(
-        args.images,
-        classifier,
-        args.runs_dir / "predict",
-        top=args.top,
-        as_json=args.json,
-        show=args.show_input and not args.no_show,
-    )
+    return answer_flags(args, classifier)
 
 
 def load_classifier(weights: Path) -> Classifier:

@@ -35,15 +35,13 @@ RULES = {  # our name and options; PyTorch's
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of this script's flags."""
     parser = argparse.ArgumentParser(description=__doc__)
-    add_shared_flags(parser, HERE / "runs")
-    for flag, default, words in (
-        ("--rounds", 9, "turns of each contender; medians are over them"),
-        ("--steps", 40, "steps in a turn"),
-        ("--threads", 1, "cores that PyTorch may use; ours uses one"),
-    ):
-        parser.add_argument(
-            flag, type=positive_int, default=default, help=f"{words} (default: %(default)s)"
-        )
+    add_shared_flags(parser, HERE / "runs", rounds=9, steps=40)
+    parser.add_argument(
+        "--threads",
+        type=positive_int,
+        default=1,
+        help="cores that PyTorch may use; ours uses one (default: %(default)s)",
+    )
     return parser
 
 

@@ -63,10 +63,8 @@ class Race:
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of this script's flags."""
     parser = argparse.ArgumentParser(description=__doc__)
-    add_shared_flags(parser, HERE / "runs")
+    add_shared_flags(parser, HERE / "runs", rounds=9, steps=40)
     for flag, default, words in (
-        ("--rounds", 9, "turns of each contender; medians are over them"),
-        ("--steps", 40, "training steps in a turn"),
         ("--samples", 55000, "training images of the timed epoch"),
         ("--threads", os.cpu_count(), "cores of every contender"),
     ):

@@ -18,10 +18,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any d
 from section3_cnn.speed import Workers
 from section3_cnn.speed.data_parallel import add_threads_flag, count_numbers
 from section3_cnn.study.experiment import sizes_of, train_all
+from section3_cnn.study.flags import add_training_flags
 from section3_cnn.study.plots import draw_shifts, draw_validation
 from section3_cnn.study.shifts import NETWORKS, SHIFTS, accuracy_by_shift, conclude
 from section3_cnn.training import Settings, steps_per_epoch
-from shared_utils.cli import add_shared_flags, open_run, parse_args, start
+from shared_utils.cli import open_run, parse_args, start
 from shared_utils.datasets.gray_images import load_image_data
 from shared_utils.errors import UserError
 from shared_utils.plotting import show_figures
@@ -37,18 +38,7 @@ QUICK = {"epochs": 6, "limit": 2000, "batch_size": 32, "seeds": 1}
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of this script's flags."""
     parser = argparse.ArgumentParser(description=__doc__)
-    add_shared_flags(
-        parser,
-        HERE / "runs",
-        epochs=3,
-        batch_size=64,
-        lr=(0.01, "%(default)s, of the first step; onecycle follows: see train_mnist_numpy.py"),
-        seeds=5,
-        dataset="auto",
-        limit=(None, "all"),
-        resumable=True,
-        checkpoint_minutes=10.0,
-    )
+    add_training_flags(parser, HERE / "runs", epochs=3, seeds=5)
     add_threads_flag(parser)
     return parser
 

@@ -11,7 +11,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
 
-from section3_cnn.model import ARCHS, POOLS, Sequential, build_cnn
+from section3_cnn.model import Sequential, build_cnn
 from section3_cnn.speed import Workers
 from section3_cnn.study.experiment import sizes_of, train_all
 from section3_cnn.study.field_plots import draw_effective, draw_theoretical
@@ -22,8 +22,9 @@ from section3_cnn.study.fields import (
     receptive_fields,
     unit_gradients,
 )
+from section3_cnn.study.flags import add_network_flags, add_training_flags
 from section3_cnn.training import Settings
-from shared_utils.cli import add_shared_flags, open_run, parse_args, positive_int, start
+from shared_utils.cli import open_run, parse_args, positive_int, start
 from shared_utils.datasets.gray_images import load_image_data
 from shared_utils.plotting import show_figures
 from shared_utils.seed import stream
@@ -36,24 +37,8 @@ QUICK = {"limit": 2000, "images": 250, "seeds": 2}
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of this script's flags."""
     parser = argparse.ArgumentParser(description=__doc__)
-    add_shared_flags(
-        parser,
-        HERE / "runs",
-        epochs=2,
-        batch_size=64,
-        lr=(0.01, "%(default)s, of the first step; onecycle follows: see train_mnist_numpy.py"),
-        seeds=3,
-        dataset="auto",
-        limit=(None, "all"),
-        resumable=True,
-        checkpoint_minutes=10.0,
-    )
-    parser.add_argument(
-        "--arch", choices=ARCHS, default="small", help="the network (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--pool", choices=list(POOLS), default="max", help="all pools (default: %(default)s)"
-    )
+    add_training_flags(parser, HERE / "runs", epochs=2, seeds=3)
+    add_network_flags(parser)
     parser.add_argument(
         "--images",
         type=positive_int,

@@ -11,15 +11,16 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
 
 from section3_cnn.augment import shift_and_rotate
-from section3_cnn.model import ARCHS, POOLS, build_cnn
+from section3_cnn.model import build_cnn
 from section3_cnn.optimizer import PEAK, RISE, SCHEDULES
 from section3_cnn.speed import Workers
 from section3_cnn.speed.data_parallel import add_threads_flag
 from section3_cnn.study.checkpoint import save_model
 from section3_cnn.study.experiment import sizes_of, train_all
+from section3_cnn.study.flags import add_network_flags, add_training_flags
 from section3_cnn.study.plots import draw_curves
 from section3_cnn.training import Settings
-from shared_utils.cli import add_shared_flags, non_negative_float, open_run, parse_args, start
+from shared_utils.cli import open_run, parse_args, start
 from shared_utils.datasets.gray_images import ImageData, load_image_data
 from shared_utils.plotting import show_figures
 from shared_utils.runs.memory import peak_memory_mib
@@ -36,28 +37,16 @@ QUICK = {"epochs": 12, "limit": 2000, "batch_size": 32}
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of this script's flags."""
     parser = argparse.ArgumentParser(description=__doc__)
-    add_shared_flags(
+    add_training_flags(
         parser,
         HERE / "runs",
         epochs=(None, ", ".join(f"{n} for {arch}" for arch, n in EPOCHS.items())),
-        batch_size=64,
-        lr=(0.01, "%(default)s, of the first step; --schedule says what follows"),
         seeds=1,
-        dataset="auto",
-        limit=(None, "all"),
-        resumable=True,
-        checkpoint_minutes=10.0,
+        schedule="--schedule says what follows",
+        momentum=0.9,
+        weight_decay=5e-4,
     )
-    parser.add_argument(
-        "--arch",
-        choices=ARCHS,
-        default="small",
-        help="small: two convolutions; deep: five, with batch norm and dropout "
-        "(default: %(default)s)",
-    )
-    parser.add_argument(
-        "--pool", choices=list(POOLS), default="max", help="all pools (default: %(default)s)"
-    )
+    add_network_flags(parser)
     parser.add_argument(
         "--schedule",
         choices=SCHEDULES,
@@ -65,18 +54,6 @@ def build_parser() -> argparse.ArgumentParser:
         help="constant: --lr throughout; cosine: from --lr down to 0; onecycle: from --lr up to "
         f"{PEAK:g} times --lr over the first {100 * RISE:.0f} %% of the steps, then down to 0 "
         "(default: %(default)s)",
-    )
-    parser.add_argument(
-        "--momentum",
-        type=non_negative_float,
-        default=0.9,
-        help="momentum coefficient, in [0, 1) (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--weight-decay",
-        type=non_negative_float,
-        default=5e-4,
-        help="pull of every weight towards zero (default: %(default)s)",
     )
     parser.add_argument(
         "--augment",
@@ -89,10 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> dict:
     """Train with every seed, test each once, write all outputs, return the summary."""
-    parser = build_parser()
-    args = parse_args(parser, argv, QUICK)
-    if args.momentum >= 1:
-        parser.error("argument --momentum: must be below 1, or the steps never end")
+    args = parse_args(build_parser(), argv, QUICK)
     args.epochs = args.epochs or EPOCHS[args.arch]
     data = load_image_data(args.dataset, args.data_dir, args.limit)
     chosen = ("epochs", "batch_size", "lr", "schedule", "momentum", "weight_decay")

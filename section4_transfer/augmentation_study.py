@@ -10,14 +10,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
 
-from section4_transfer.engine.flags import (
-    add_resize_flag,
-    add_study_flags,
-    fraction,
-    parse_study_args,
-    recipe_from,
-)
-from shared_utils.cli import open_run, start
+from section4_transfer.engine import flags
+from shared_utils.cli import start
 
 HERE = Path(__file__).resolve().parent
 QUICK = {
@@ -36,12 +30,12 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of this script's flags."""
     parser = argparse.ArgumentParser(description=__doc__)
     lrs = ", ".join(f"{lr} for {model}" for model, lr in LEARNING_RATES.items())
-    add_study_flags(parser, HERE / "runs", epochs=5, batch_size=64, lr=(None, lrs))
-    add_resize_flag(parser, 224)
+    flags.add_study_flags(parser, HERE / "runs", epochs=5, batch_size=64, lr=(None, lrs))
+    flags.add_resize_flag(parser, 224)
     parser.add_argument(
         "--fractions",
         nargs="+",
-        type=fraction,
+        type=flags.fraction,
         default=[1.0],
         help="parts of the training images to learn from (default: 1)",
     )
@@ -64,15 +58,13 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> dict:
     """Train every network on every fraction, test each once, write all, return the summary."""
     parser = build_parser()
-    args = parse_study_args(parser, argv, QUICK)
+    args = flags.parse_study_args(parser, argv, QUICK)
     args.fractions = sorted(set(args.fractions))
 
     # PyTorch takes seconds to import: only now.
-    from section4_transfer.engine.checkpointing import TORCH
     from section4_transfer.engine.runtime import init_runtime
     from section4_transfer.models import check_size
     from section4_transfer.study.augmentation import MODELS, AugmentationStudy, choose_sets
-    from shared_utils.datasets.color_images import load_torch_data
 
     try:
         check_size(MODELS[args.model](2), args.resize)
@@ -82,17 +74,13 @@ def main(argv: list[str] | None = None) -> dict:
         sets = choose_sets(args.only)
     except ValueError as error:
         parser.error(f"argument --only: {error}")
-    recipe = recipe_from(vars(args), lr=args.lr or LEARNING_RATES[args.model])
+    recipe = flags.recipe_from(vars(args), lr=args.lr or LEARNING_RATES[args.model])
     with init_runtime(args.device, args.precision, args.threads) as runtime:
         recipe.check(runtime.world)
         with runtime.main_first():
-            data = load_torch_data(
-                *(args.dataset, args.data_dir, args.limit, args.resize, args.quick),
-                skip_damaged=args.skip_damaged,
-            )
+            data = flags.load_images(args, args.resize)
             fractions = {fraction: data.fraction(fraction) for fraction in args.fractions}
-        about = data.describe() | {"runtime": runtime.describe()}
-        with runtime.only_main(open_run(args, "augmentation", about, TORCH)) as folder:
+        with flags.open_study(args, "augmentation", data, runtime) as folder:
             study = AugmentationStudy(
                 *(data, runtime, recipe, range(args.seed, args.seed + args.seeds), folder),
                 model=args.model,

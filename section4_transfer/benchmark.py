@@ -18,7 +18,6 @@ from shared_utils.cli import (
     add_shared_flags,
     open_run,
     parse_args,
-    positive_int,
     start,
 )
 from shared_utils.errors import UserError
@@ -40,14 +39,9 @@ def build_parser() -> argparse.ArgumentParser:
         lr=0.1,
         weight_decay=5e-4,
         dataset="photo-digits",
+        rounds=5,
+        steps=10,
     )
-    for name, default, meaning in (
-        ("--rounds", 5, "measurements of each loop"),
-        ("--steps", 10, "training steps in a measurement"),
-    ):
-        parser.add_argument(
-            name, type=positive_int, default=default, help=f"{meaning} (default: %(default)s)"
-        )
     parser.add_argument(
         "--measure",
         nargs="+",

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any d
 
 from shared_utils.cli import folder_path, start
 from shared_utils.errors import UserError
-from shared_utils.predictions import Answer, Classifier, add_picture_flags, answer_pictures
+from shared_utils.predictions import Answer, Classifier, add_picture_flags, answer_flags
 
 HERE = Path(__file__).resolve().parent
 
@@ -43,14 +43,7 @@ def main(argv: list[str] | None = None) -> list[Answer]:
     from section4_transfer.study.saved import choose_network, last_run
 
     network = choose_network(args.run or last_run(args.runs_dir), args.arm)
-    return answer_pictures(
-        args.images,
-        load_classifier(network),
-        args.runs_dir / "predict",
-        top=args.top,
-        as_json=args.json,
-        show=args.show_input and not args.no_show,
-    )
+    return answer_flags(args, load_classifier(network))
 
 
 def load_classifier(network: Path) -> Classifier:

@@ -11,13 +11,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
 
-from section4_transfer.engine.flags import (
-    add_resize_flag,
-    add_study_flags,
-    parse_study_args,
-    recipe_from,
-)
-from shared_utils.cli import open_run, positive_int, start
+from section4_transfer.engine import flags
+from shared_utils.cli import positive_int, start
 
 HERE = Path(__file__).resolve().parent
 QUICK = {
@@ -32,8 +27,8 @@ QUICK = {
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of this script's flags."""
     parser = argparse.ArgumentParser(description=__doc__)
-    add_study_flags(parser, HERE / "runs", epochs=20, batch_size=128, lr=0.05)
-    add_resize_flag(parser, 64)
+    flags.add_study_flags(parser, HERE / "runs", epochs=20, batch_size=128, lr=0.05)
+    flags.add_resize_flag(parser, 64)
     parser.add_argument(
         "--size",
         type=positive_int,
@@ -45,29 +40,23 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> dict:
     """Train, test once, write the weights and what they are, return the summary."""
     parser = build_parser()
-    args = parse_study_args(parser, argv, QUICK)
+    args = flags.parse_study_args(parser, argv, QUICK)
 
     # PyTorch takes seconds to import: only now.
-    from section4_transfer.engine.checkpointing import TORCH
     from section4_transfer.engine.runtime import init_runtime
     from section4_transfer.models import check_size, resnet18
     from section4_transfer.study.pretraining import Pretraining
-    from shared_utils.datasets.color_images import load_torch_data
 
     try:
         check_size(resnet18(2), args.resize)
     except ValueError as error:
         parser.error(f"argument --resize: {error}")
-    recipe = recipe_from(vars(args))
+    recipe = flags.recipe_from(vars(args))
     with init_runtime(args.device, args.precision, args.threads) as runtime:
         recipe.check(runtime.world)
         with runtime.main_first():
-            data = load_torch_data(
-                *(args.dataset, args.data_dir, args.limit, args.size or args.resize, args.quick),
-                skip_damaged=args.skip_damaged,
-            )
-        about = data.describe() | {"runtime": runtime.describe()}
-        with runtime.only_main(open_run(args, "pretrain", about, TORCH)) as folder:
+            data = flags.load_images(args, args.size or args.resize)
+        with flags.open_study(args, "pretrain", data, runtime) as folder:
             seeds = range(args.seed, args.seed + args.seeds)
             study = Pretraining(data, runtime, recipe, seeds, folder, size=args.resize)
             return study.run(args.no_show)

@@ -11,7 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
 
 from section4_transfer.engine import flags
-from shared_utils.cli import open_run, positive_int, start
+from shared_utils.cli import positive_int, start
 
 HERE = Path(__file__).resolve().parent
 QUICK = {
@@ -60,11 +60,9 @@ def main(argv: list[str] | None = None) -> dict:
     args.kinds = sorted(set(args.kinds), reverse=True)  # resnet first
 
     # PyTorch takes seconds to import: only now.
-    from section4_transfer.engine.checkpointing import TORCH
     from section4_transfer.engine.runtime import init_runtime
     from section4_transfer.models import CifarNet, check_size
     from section4_transfer.study.depth import DepthStudy
-    from shared_utils.datasets.color_images import load_torch_data
 
     try:
         for depth in args.depth:
@@ -75,12 +73,8 @@ def main(argv: list[str] | None = None) -> dict:
     with init_runtime(args.device, args.precision, args.threads) as runtime:
         recipe.check(runtime.world)
         with runtime.main_first():
-            data = load_torch_data(
-                *(args.dataset, args.data_dir, args.limit, args.size, args.quick),
-                skip_damaged=args.skip_damaged,
-            )
-        about = data.describe() | {"runtime": runtime.describe()}
-        with runtime.only_main(open_run(args, "resnet_vs_plain", about, TORCH)) as folder:
+            data = flags.load_images(args, args.size)
+        with flags.open_study(args, "resnet_vs_plain", data, runtime) as folder:
             study = DepthStudy(
                 *(data, runtime, recipe, seeds, folder), depths=args.depth, kinds=args.kinds
             )

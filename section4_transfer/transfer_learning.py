@@ -11,13 +11,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
 
-from section4_transfer.engine.flags import (
-    add_resize_flag,
-    add_study_flags,
-    parse_study_args,
-    recipe_from,
-)
-from shared_utils.cli import open_run, positive_int, start
+from section4_transfer.engine import flags
+from shared_utils.cli import positive_int, start
 
 HERE = Path(__file__).resolve().parent
 QUICK = {
@@ -39,8 +34,8 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of this script's flags."""
     parser = argparse.ArgumentParser(description=__doc__)
     lrs = ", ".join(f"{lr} for {method}" for method, lr in LEARNING_RATES.items())
-    add_study_flags(parser, HERE / "runs", epochs=5, batch_size=64, lr=(None, lrs))
-    add_resize_flag(parser, 224)
+    flags.add_study_flags(parser, HERE / "runs", epochs=5, batch_size=64, lr=(None, lrs))
+    flags.add_resize_flag(parser, 224)
     parser.add_argument(
         "--labels",
         nargs="+",
@@ -81,44 +76,40 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> dict:
     """Train all networks with every number of labels, test each once, return the summary."""
     parser = build_parser()
-    args = parse_study_args(parser, argv, QUICK)
+    args = flags.parse_study_args(parser, argv, QUICK)
 
     # PyTorch takes seconds to import: only now.
-    from section4_transfer.engine.checkpointing import TORCH
     from section4_transfer.engine.runtime import init_runtime
     from section4_transfer.models import check_size, resnet18
     from section4_transfer.pretrained import load_pretrained
     from section4_transfer.study.labels import label_counts
     from section4_transfer.study.transfer import TransferStudy
-    from shared_utils.datasets.color_images import load_torch_data
 
     try:
         check_size(resnet18(2), args.resize)
     except ValueError as error:
         parser.error(f"argument --resize: {error}")
     lrs = dict.fromkeys(LEARNING_RATES, args.lr) if args.lr else LEARNING_RATES
-    recipe = recipe_from(vars(args), lr=lrs["scratch"])
+    recipe = flags.recipe_from(vars(args), lr=lrs["scratch"])
     with init_runtime(args.device, args.precision, args.threads) as runtime:
         recipe.check(runtime.world)
         with runtime.main_first():
             weights, notice = load_pretrained(args.weights)
-            data = load_torch_data(
-                *(args.dataset, args.data_dir, args.limit, args.resize, args.quick),
-                skip_damaged=args.skip_damaged,
-            )
+            data = flags.load_images(args, args.resize)
             labels = label_counts(args.labels, len(data.y_train), len(data.classes))
         if notice and runtime.is_main:
             print(f"\n*** {notice} ***\n")
-        about = data.describe() | {"weights": weights.origin if weights else "rotation"}
-        about |= {"runtime": runtime.describe()}
-        with runtime.only_main(open_run(args, "transfer_learning", about, TORCH)) as folder:
+        origin = weights.origin if weights else "rotation"
+        with flags.open_study(args, "transfer_learning", data, runtime, weights=origin) as folder:
             study = TransferStudy(
                 *(data, runtime, recipe, range(args.seed, args.seed + args.seeds), folder),
                 size=args.resize,
                 labels=labels,
                 lrs=lrs,
                 weights=weights,
-                pretraining=recipe_from(vars(args), epochs=args.pretrain_epochs, lr=lrs["scratch"]),
+                pretraining=flags.recipe_from(
+                    vars(args), epochs=args.pretrain_epochs, lr=lrs["scratch"]
+                ),
                 freeze=sorted(set(args.freeze)),
                 small_validation=args.small_validation,
             )

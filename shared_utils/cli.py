@@ -118,6 +118,8 @@ _FLAGS = {
     "seed": (seed_number, "seeds everything that is random"),
     "runs_dir": (folder_path, "where the run's folder is made"),
     "threads": (positive_int, "processor cores that share every batch; changes no result"),
+    "rounds": (positive_int, "turns of each contender; medians are over them"),
+    "steps": (positive_int, "training steps in a turn"),
     "checkpoint_minutes": (positive_float, "keep a checkpoint this often, beside every epoch's"),
 }
 _SWITCHES = {

@@ -87,6 +87,18 @@ def add_picture_flags(parser: argparse.ArgumentParser, runs_dir: Path) -> None:
     )
 
 
+def answer_flags(args: argparse.Namespace, classifier: Classifier) -> list[Answer]:
+    """Answer the pictures that the flags above name, as they say; return the answers."""
+    return answer_pictures(
+        args.images,
+        classifier,
+        args.runs_dir / "predict",
+        top=args.top,
+        as_json=args.json,
+        show=args.show_input and not args.no_show,
+    )
+
+
 def find_pictures(names: Sequence[str]) -> list[Path]:
     """Return the pictures that files, folders (searched at any depth) and patterns (*, ?) name.
 

@@ -1,8 +1,10 @@
 """The flags that the scripts of this section share; without PyTorch, so that `--help` is quick."""
 
 import argparse
+from contextlib import AbstractContextManager
 from dataclasses import fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from section4_transfer.engine.recipe import WARM_UP, Recipe
 from shared_utils.cli import (
@@ -10,9 +12,15 @@ from shared_utils.cli import (
     add_shared_flags,
     momentum_number,
     non_negative_float,
+    open_run,
     parse_args,
     positive_int,
 )
+from shared_utils.runs import RunFolder
+
+if TYPE_CHECKING:
+    from section4_transfer.engine.runtime import Runtime
+    from shared_utils.datasets.color_images import TorchData
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16")
@@ -73,6 +81,26 @@ def parse_study_args(
         parser.set_defaults(**published)
         args = parse_args(parser, argv, quick)
     return args
+
+
+def load_images(args: argparse.Namespace, size: int) -> "TorchData":
+    """Load the images that the flags name; those of a folder become squares of `size` pixels."""
+    from shared_utils.datasets.color_images import load_torch_data
+
+    return load_torch_data(
+        *(args.dataset, args.data_dir, args.limit, size, args.quick),
+        skip_damaged=args.skip_damaged,
+    )
+
+
+def open_study(
+    args: argparse.Namespace, name: str, data: "TorchData", runtime: "Runtime", **about
+) -> AbstractContextManager[RunFolder | None]:
+    """Open the run folder `name`, in the main process alone; `config.json` holds `about` too."""
+    from section4_transfer.engine.checkpointing import TORCH
+
+    described = data.describe() | about | {"runtime": runtime.describe()}
+    return runtime.only_main(open_run(args, name, described, TORCH))
 
 
 def add_resize_flag(parser: argparse.ArgumentParser, default: int) -> None:

@@ -18,7 +18,7 @@ from shared_utils.datasets import cifar10
 from shared_utils.datasets.digests import array_digest, pixel_digest
 from shared_utils.datasets.download import DownloadError
 from shared_utils.datasets.image_folder import ImageFolder, read_image_folder
-from shared_utils.datasets.inventory import inventory
+from shared_utils.datasets.images import Images
 from shared_utils.datasets.names import printable, shortened
 from shared_utils.datasets.photo_digits import photo_digits
 from shared_utils.datasets.splits import Limit, hold_out, subset
@@ -31,23 +31,12 @@ _BLOCK_BYTES = 1 << 24  # of images that are counted at a time
 
 
 @dataclass(frozen=True)
-class TorchData:
-    """Images (N, 3, H, W), uint8, and labels (N,), int64, in three parts, on the CPU.
+class TorchData(Images[Tensor]):
+    """Images (N, 3, H, W), uint8, on the CPU: "cifar10", "folder" or "photo-digits".
 
-    The images may be mapped from a file that must not be written: never change them in place.
+    They may be mapped from a file that must not be written: never change them in place.
     """
 
-    name: str  # the data set really used: "cifar10", "folder" or "photo-digits"
-    source: str  # where it came from
-    notice: str  # "" or one line for the user: what was used in place of what was wished for
-    digest: str  # SHA-256 over all arrays, as used
-    classes: tuple[str, ...]
-    x_train: Tensor
-    y_train: Tensor
-    x_val: Tensor
-    y_val: Tensor
-    x_test: Tensor
-    y_test: Tensor
     pixels: str = ""  # digest that does not depend on the order; see `pixel_digest`
     left_out: tuple[str, ...] = ()  # lines for the user
     damaged: tuple[str, ...] = ()  # images that were left out because they cannot be read
@@ -66,23 +55,11 @@ class TorchData:
 
     def describe(self) -> dict:
         """Return what `config.json` says of the data."""
-        return {
-            "name": self.name,
-            "title": self.title,
-            "source": self.source,
-            "notice": self.notice,
-            "sha256": self.digest,
-            "pixels": self.pixels,
-            "classes": list(self.classes),
-            "sizes": {part: len(labels) for part, labels in self._labels().items()},
-            "found": self.report_lines(),
-            "damaged": list(self.damaged),
-        }
+        return super().describe() | {"pixels": self.pixels, "damaged": list(self.damaged)}
 
     def report_lines(self) -> list[str]:
         """Return what is said before training: counts of each part, what is left out."""
-        labels = {part: y.numpy() for part, y in self._labels().items()}
-        return [*inventory(self.title, self.source, self.classes, labels), *self.left_out]
+        return [*super().report_lines(), *self.left_out]
 
     def statistics(self) -> tuple[Tensor, Tensor]:
         """Return each channel's mean and deviation over the training part, (3,), in [0, 1].
@@ -113,9 +90,6 @@ class TorchData:
         """
         x, y = (getattr(self, f"{letter}_{name}") for letter in "xy")
         return (x, y) if len(chosen) == len(y) else (x[chosen], y[chosen])
-
-    def _labels(self) -> dict[str, Tensor]:
-        return {"train": self.y_train, "val": self.y_val, "test": self.y_test}
 
 
 def load_torch_data(

@@ -13,7 +13,7 @@ from shared_utils.datasets import mnist
 from shared_utils.datasets.digests import array_digest
 from shared_utils.datasets.download import DownloadError
 from shared_utils.datasets.idx_folder import read_idx_folder
-from shared_utils.datasets.inventory import inventory
+from shared_utils.datasets.images import Images
 from shared_utils.datasets.names import printable, shortened
 from shared_utils.datasets.splits import Limit, check_class_sizes, hold_out
 from shared_utils.errors import UserError
@@ -22,46 +22,14 @@ CLASSES = 10  # of digits
 
 
 @dataclass(frozen=True)
-class ImageData:
-    """Grey images (N, 1, H, W), float32 in [0, 1], and labels (N,), int64, in three parts."""
-
-    name: str  # the data set really used: "mnist", "digits" or "idx"
-    source: str  # where it came from
-    notice: str  # "" or one line for the user: what was used in place of what was wished for
-    digest: str  # SHA-256 over all arrays, as used
-    classes: tuple[str, ...]
-    x_train: np.ndarray
-    y_train: np.ndarray
-    x_val: np.ndarray
-    y_val: np.ndarray
-    x_test: np.ndarray
-    y_test: np.ndarray
+class ImageData(Images[np.ndarray]):
+    """Grey images (N, 1, H, W), float32 in [0, 1]: "mnist", "digits" or "idx"."""
 
     @property
     def title(self) -> str:
         """How a figure's title names the data."""
         names = {"mnist": "MNIST", "digits": "scikit-learn digits, not MNIST"}
         return names.get(self.name) or shortened(Path(self.source).name)
-
-    def describe(self) -> dict:
-        """Return what `config.json` says of the data."""
-        return {
-            "name": self.name,
-            "title": self.title,
-            "source": self.source,
-            "notice": self.notice,
-            "sha256": self.digest,
-            "classes": list(self.classes),
-            "sizes": {part: len(labels) for part, labels in self._labels().items()},
-            "found": self.report_lines(),
-        }
-
-    def report_lines(self) -> list[str]:
-        """Return what is said before training: classes and counts of each part."""
-        return inventory(self.title, self.source, self.classes, self._labels())
-
-    def _labels(self) -> dict[str, np.ndarray]:
-        return {"train": self.y_train, "val": self.y_val, "test": self.y_test}
 
 
 def load_image_data(dataset: str, data_dir: Path, limit: int | None = None) -> ImageData:

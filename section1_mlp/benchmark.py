@@ -35,14 +35,13 @@ LR, MOMENTUM, WEIGHT_DECAY = 0.01, 0.9, 5e-5
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of this script's flags."""
     parser = argparse.ArgumentParser(description=__doc__)
-    add_shared_flags(parser, HERE / "runs", rounds=9, steps=100)
-    for flag, default, words in (
-        ("--samples", 55000, "training images of the timed epoch"),
-        ("--threads", os.cpu_count(), "threads of both contenders"),
-    ):
-        parser.add_argument(
-            flag, type=positive_int, default=default, help=f"{words} (default: %(default)s)"
-        )
+    add_shared_flags(parser, HERE / "runs", rounds=9, steps=100, samples=55000)
+    parser.add_argument(
+        "--threads",
+        type=positive_int,
+        default=os.cpu_count(),
+        help="threads of both contenders (default: %(default)s)",
+    )
     return parser
 
 

@@ -63,14 +63,13 @@ class Race:
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of this script's flags."""
     parser = argparse.ArgumentParser(description=__doc__)
-    add_shared_flags(parser, HERE / "runs", rounds=9, steps=40)
-    for flag, default, words in (
-        ("--samples", 55000, "training images of the timed epoch"),
-        ("--threads", os.cpu_count(), "cores of every contender"),
-    ):
-        parser.add_argument(
-            flag, type=positive_int, default=default, help=f"{words} (default: %(default)s)"
-        )
+    add_shared_flags(parser, HERE / "runs", rounds=9, steps=40, samples=55000)
+    parser.add_argument(
+        "--threads",
+        type=positive_int,
+        default=os.cpu_count(),
+        help="cores of every contender (default: %(default)s)",
+    )
     return parser
 
 

@@ -50,25 +50,25 @@ _FIXABLE = {
 
 def positive_int(text: str) -> int:
     """Read a whole number from 1 to 2^31 - 1 (an argparse type)."""
-    value = int(text)
-    if not 1 <= value < 2**31:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to 2^31 - 1, not {value}")
-    return value
+    return _whole_number(text, 1, 31)
 
 
 def non_negative_int(text: str) -> int:
     """Read a whole number from 0 to 2^31 - 1 (an argparse type)."""
-    value = int(text)
-    if not 0 <= value < 2**31:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to 2^31 - 1, not {value}")
-    return value
+    return _whole_number(text, 0, 31)
 
 
 def seed_number(text: str) -> int:
     """Read a whole number from 0 to 2^32 - 1, what every library takes (an argparse type)."""
+    return _whole_number(text, 0, 32)
+
+
+def _whole_number(text: str, lowest: int, bits: int) -> int:
     value = int(text)
-    if not 0 <= value < 2**32:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to 2^32 - 1, not {value}")
+    if not lowest <= value < 2**bits:
+        raise argparse.ArgumentTypeError(
+            f"must be a whole number from {lowest} to 2^{bits} - 1, not {value}"
+        )
     return value
 
 
@@ -120,6 +120,7 @@ _FLAGS = {
     "threads": (positive_int, "processor cores that share every batch; changes no result"),
     "rounds": (positive_int, "turns of each contender; medians are over them"),
     "steps": (positive_int, "training steps in a turn"),
+    "samples": (positive_int, "training images of the timed epoch"),
     "checkpoint_minutes": (positive_float, "keep a checkpoint this often, beside every epoch's"),
 }
 _SWITCHES = {

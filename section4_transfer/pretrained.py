@@ -8,6 +8,7 @@ Source: Gidaris, Singh and Komodakis (2018), "Unsupervised representation learni
 image rotations", section 2.
 """
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +41,11 @@ class PretrainedWeights:
     title: str = ""  # of the data that they were made from, if that is known
     seconds: float = 0.0  # that the pretraining took; 0: unknown
     history: History | None = None  # of the pretraining, if it was done here
+    sha256: str | None = None  # of the file, if they are a file's
+
+    def describe(self) -> dict:
+        """Return what `config.json` says of them."""
+        return {"weights": self.origin, "weights_sha256": self.sha256}
 
     def normalization_for(self, data: TorchData) -> tuple[Tensor, Tensor]:
         """Return the mean and deviation to standardise images with, for these weights."""
@@ -72,16 +78,17 @@ def _from_file(path: Path) -> PretrainedWeights:
     Images must be standardised as in the training of these weights.
     """
     origin, state, beside = str(path), file_state(path), path.with_suffix(".json")
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     remedy = "remove it, or pretrain again"
     about = read_json(beside, remedy) if beside.is_file() else {}
     if "mean" not in about:  # of another project
-        return PretrainedWeights(origin, state)
+        return PretrainedWeights(origin, state, sha256=sha256)
     try:
         normalization = normalization_of(about)
         title, seconds = str(about["title"]), float(about.get("train_seconds", 0))
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise UserError(f"{beside} does not describe weights ({error}): {remedy}") from error
-    return PretrainedWeights(origin, state, normalization, title, seconds)
+    return PretrainedWeights(origin, state, normalization, title, seconds, sha256=sha256)
 
 
 def load_backbone(model: nn.Module, pretrained: PretrainedWeights) -> None:

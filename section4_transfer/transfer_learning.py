@@ -99,8 +99,8 @@ def main(argv: list[str] | None = None) -> dict:
             labels = label_counts(args.labels, len(data.y_train), len(data.classes))
         if notice and runtime.is_main:
             print(f"\n*** {notice} ***\n")
-        origin = weights.origin if weights else "rotation"
-        with flags.open_study(args, "transfer_learning", data, runtime, weights=origin) as folder:
+        about = weights.describe() if weights else {"weights": "rotation"}
+        with flags.open_study(args, "transfer_learning", data, runtime, **about) as folder:
             study = TransferStudy(
                 *(data, runtime, recipe, range(args.seed, args.seed + args.seeds), folder),
                 size=args.resize,

@@ -47,16 +47,21 @@ def last_run(runs_dir: Path) -> Path:
 def choose_network(folder: Path, arm: str | None) -> Path:
     """Return the JSON of the network called `arm`, or of the one with the best validation accuracy.
 
+    `arm` is the name of its files, or its name in the study's tables.
+
     The best is one of the networks that the study compares: pretraining answers another question.
     Raises UserError when there is none.
     """
     saved = {p.stem: p for p in sorted(folder.glob("*.json")) if p.with_suffix(".pt").exists()}
     if arm is not None and arm in saved:
         return saved[arm]
+    contents = {path: read_json(path, _REMEDY) for path in saved.values()}
+    for path, content in contents.items():
+        if arm is not None and arm == content.get("arm"):  # its name in the tables
+            return path
     if arm is not None or not saved:
         known = f": there are {', '.join(saved)}" if saved else ""
         raise UserError(f"{folder} holds no network{f' called {arm}' if arm else ''}{known}")
-    contents = {path: read_json(path, _REMEDY) for path in saved.values()}
     compared = {path: c for path, c in contents.items() if c.get("arm") != "rotation"}
     accuracies = {path: c.get("val_acc") for path, c in (compared or contents).items()}
     numbers = {path: acc for path, acc in accuracies.items() if isinstance(acc, float)}

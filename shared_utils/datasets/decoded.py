@@ -58,9 +58,14 @@ class DecodedImages:
 
     def __enter__(self) -> "DecodedImages":
         import filelock
+        from tqdm import tqdm
 
         self._lock = filelock.FileLock(self._folder / "lock")
-        self._lock.acquire()  # another process may be decoding the same folder: use its work
+        try:
+            self._lock.acquire(blocking=False)
+        except filelock.Timeout:  # use its work
+            tqdm.write(f"{self._tree}: another process decodes these images: waiting for it")
+            self._lock.acquire()
         return self
 
     def __exit__(self, *error) -> None:

@@ -25,7 +25,10 @@ class Limit:
     def check(self, classes: int) -> None:
         """Raise UserError when it leaves no image for some of the classes."""
         if self.count < classes:
-            raise UserError(f"--limit must be at least {classes}, one image per class")
+            raise UserError(
+                f"{self.count:,} training images are too few for {classes:,} classes: give"
+                f" --limit {classes} or more"
+            )
 
     def choose(self, part: str, y: np.ndarray) -> np.ndarray:
         """Return the indices of the samples to use of the part "train", "val" or "test"."""

@@ -160,7 +160,9 @@ class RunFolder(States):
             config = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         except (ValueError, RecursionError) as error:
             raise UserError(f"{path} is damaged: start again without --resume") from error
-        if not isinstance(config, dict):
+        data = config.get("data", {}) if isinstance(config, dict) else None
+        runtime = data.get("runtime", {}) if isinstance(data, dict) else None
+        if not (isinstance(runtime, dict) and isinstance(config.get("args", {}), dict)):
             raise UserError(f"{path} is damaged: start again without --resume")
         return config
 
@@ -181,6 +183,7 @@ def _conditions(data: dict) -> dict:
     runtime = data.get("runtime", {})
     return {
         "the source of the pretrained weights": data.get("weights"),
+        "the digest of their file": data.get("weights_sha256"),
         "the precision": runtime.get("precision"),
         "the number of processes": runtime.get("processes"),
     }

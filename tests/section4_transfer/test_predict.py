@@ -210,3 +210,13 @@ def test_the_network_of_a_pretraining_is_not_the_default(tmp_path):
     (tmp_path / "summary.json").write_text("{}")  # no weights beside it
     assert saved.choose_network(tmp_path, None).stem == "frozen"
     assert saved.choose_network(tmp_path, "rotation").stem == "rotation"
+
+
+def test_a_network_has_the_name_of_its_file_and_that_of_the_tables(tmp_path):
+    for file, arm in {"best": "all but mixup", "other": "best"}.items():
+        (tmp_path / f"{file}.pt").touch()
+        (tmp_path / f"{file}.json").write_text(json.dumps({"arm": arm}))
+    assert saved.choose_network(tmp_path, "best").stem == "best"  # the file's comes first
+    assert saved.choose_network(tmp_path, "all but mixup").stem == "best"
+    with pytest.raises(UserError, match="no network called none: there are best, other"):
+        saved.choose_network(tmp_path, "none")

@@ -1,3 +1,4 @@
+import hashlib
 import json
 from functools import cache
 
@@ -141,6 +142,8 @@ def test_what_stands_beside_a_file_of_weights_is_used_or_refused(tmp_path):
     assert found.normalization[0].tolist() == pytest.approx([0.1, 0.2, 0.3])
     assert found.normalization[1].tolist() == [1, 2, 3]
     assert (found.title, found.seconds) == ("pets", 7.5)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert found.describe() == {"weights": str(path), "weights_sha256": digest}
     for wrong in ({"std": [1, 0, 1]}, {"std": None}, {"mean": [1, 2]}, {"mean": [1e999, 0, 0]}):
         beside.write_text(json.dumps(about | wrong))
         with pytest.raises(UserError, match=r"w\.json does not describe weights"):

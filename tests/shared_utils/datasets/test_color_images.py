@@ -253,7 +253,7 @@ def test_photo_digits_are_digits_before_photographs():
     pixels = data.x_train.double() / 255
     torch.testing.assert_close(mean, pixels.mean((0, 2, 3)).float())
     torch.testing.assert_close(std, pixels.std((0, 2, 3), correction=0).float())
-    with pytest.raises(UserError, match="one image per class"):
+    with pytest.raises(UserError, match="too few for 10 classes: give --limit 10 or more"):
         load_torch_data("photo-digits", "unused", limit=9)
 
 

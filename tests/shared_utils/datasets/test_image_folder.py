@@ -7,7 +7,9 @@ import sys
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
+from tqdm import tqdm
 
 from shared_utils.datasets import decoded
 from shared_utils.datasets.image_folder import read_image_folder
@@ -208,7 +210,7 @@ def test_the_limit_is_applied_before_decoding(tmp_path, decodings):
     read_image_folder(tmp_path, 4)
     assert len(decodings) == 60
     assert len(list((tmp_path / ".decoded").glob("*.npy"))) == 1  # it holds what the others held
-    with pytest.raises(UserError, match="at least 2, one image per class"):
+    with pytest.raises(UserError, match="too few for 2 classes: give --limit 2 or more"):
         read_image_folder(tmp_path, 4, Limit(1))
 
 
@@ -372,3 +374,20 @@ def test_names_of_damaged_images_cannot_command_a_terminal(tmp_path):
     found = read_image_folder(tmp_path, 4, skip_damaged=True)
     assert found.damaged == (r"cat/\x1b[2J.png: is empty",)
     assert json.loads((tmp_path / ".decoded" / "damaged.json").read_text()) == ["cat/\x1b[2J.png"]
+
+
+def test_a_second_process_says_that_it_waits_for_the_first(tmp_path, monkeypatch, capsys):
+    shades(tmp_path)
+    (tmp_path / decoded.FOLDER).mkdir()
+    first = FileLock(tmp_path / decoded.FOLDER / "lock")
+    first.acquire()
+    say = tqdm.write
+
+    def say_and_let_go(line):
+        say(line)
+        first.release()
+
+    monkeypatch.setattr(tqdm, "write", say_and_let_go)
+    read_image_folder(tmp_path, 4)
+    waiting = "another process decodes these images: waiting for it"
+    assert capsys.readouterr().out == f"{tmp_path}: {waiting}\n"

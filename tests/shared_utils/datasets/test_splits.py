@@ -60,7 +60,7 @@ def test_a_class_too_small_is_named_with_its_count():
 
 
 def test_a_limit_below_the_number_of_classes_is_refused():
-    with pytest.raises(UserError, match="at least 10, one image per class"):
+    with pytest.raises(UserError, match="9 training images are too few for 10 classes"):
         Limit(9).check(10)
     assert len(Limit(5).choose("val", labels(9, 9))) == 18
     assert len(Limit(5, everywhere=True).choose("val", labels(9, 9))) == 5

@@ -125,12 +125,13 @@ def test_other_arguments_or_data_are_named_and_change_nothing(tmp_path):
 
 def test_a_run_is_not_continued_with_other_weights_or_another_arithmetic(tmp_path):
     args = {"resume": True, "checkpoint_minutes": 1.0}
-    about = {"weights": "rotation", "runtime": {"precision": "bf16", "processes": 1, "threads": 2}}
+    data = {"sha256": "a", "weights": "rotation", "weights_sha256": "a"}
+    runtime = {"precision": "bf16", "processes": 1, "threads": 2}
 
     def opened(**changes):
-        runtime = about["runtime"] | {k: v for k, v in changes.items() if k != "weights"}
-        data = {"sha256": "a"} | about | {k: v for k, v in changes.items() if k == "weights"}
-        return RunFolder(tmp_path / "run", args, data | {"runtime": runtime})
+        found = {key: changes.get(key, value) for key, value in data.items()}
+        here = {key: changes.get(key, value) for key, value in runtime.items()}
+        return RunFolder(tmp_path / "run", args, found | {"runtime": here})
 
     with pytest.raises(Interrupted), opened() as run:
         count(run, "a", 5, stop_at=4, stop_by=signal.SIGINT)
@@ -139,6 +140,7 @@ def test_a_run_is_not_continued_with_other_weights_or_another_arithmetic(tmp_pat
             {"weights": "imagenet"},
             "of the pretrained weights was rotation, now imagenet",
         ),
+        ({"weights_sha256": "b"}, "the digest of their file was a, now b"),
         ({"precision": "fp32"}, "the precision was bf16, now fp32"),
         ({"processes": 2}, "the number of processes was 1, now 2"),
     ):
@@ -156,7 +158,18 @@ def test_what_a_killed_writer_left_is_removed(tmp_path):
         assert not list((tmp_path / "run").glob(".*"))
 
 
-@pytest.mark.parametrize("content", ["{", "[1]", "[" * 100_000, "\udcff"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "[1]",
+        "[" * 100_000,
+        "\udcff",
+        '{"data": 3}',
+        '{"args": []}',
+        '{"data": {"runtime": ""}}',
+    ],
+)
 def test_a_damaged_config_is_told(content, tmp_path):
     (tmp_path / "run").mkdir()
     content = content.encode(errors="surrogateescape")

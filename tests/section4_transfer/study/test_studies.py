@@ -1,5 +1,6 @@
 """What the studies report, on made-up outcomes."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -122,17 +123,19 @@ class OneVariant(DepthStudy):
         yield Variant("net", 0, nn.Identity(), None, self.depths[0], work=2.0)
 
 
-def study(train, **options):
-    return OneVariant(None, CPU, Recipe(1, 8, 0.1), range(3), None, depths=[train], **options)
+def study(train, runtime=CPU, **options):
+    return OneVariant(None, runtime, Recipe(1, 8, 0.1), range(3), None, depths=[train], **options)
 
 
-def test_when_every_network_diverges_one_line_says_so(capsys):
+@pytest.mark.parametrize("rank", [0, 1])
+def test_when_every_network_diverges_one_line_says_so_in_the_main_process(rank, capsys):
     def diverge(run):
         raise FloatingPointError("epoch 1: the loss is no longer finite")
 
     with pytest.raises(UserError, match="every network diverged: try a smaller --lr"):
-        study(diverge).run(no_show=True)
-    assert "net, seed 0: epoch 1: the loss is no longer finite" in capsys.readouterr().out
+        study(diverge, replace(CPU, rank=rank)).run(no_show=True)
+    said = "net, seed 0: epoch 1: the loss is no longer finite" in capsys.readouterr().out
+    assert said == (rank == 0)
 
 
 def test_the_first_seeds_weights_alone_are_saved(monkeypatch, tmp_path):
@@ -249,6 +252,20 @@ def test_one_kind_alone_is_trained_and_compared_with_itself(tmp_path):
     ]
     assert all("(2 comparisons together)" in line for line in lines[:2]) and len(lines) == 4
     plots_depth.draw_all(tmp_path, groups, [8, 14], "nothing")
+
+
+def test_the_error_is_drawn_for_the_kinds_that_were_trained(monkeypatch):
+    figures = []
+    monkeypatch.setattr(plots_depth, "save_figure", lambda fig, path: figures.append(fig))
+    groups = {
+        "plain-8": [outcome("plain-8", 0, [0, 0], [0, 1], train_acc=0.75)],
+        "plain-14": [outcome("plain-14", 0, [0, 1], [0, 1], train_acc=0.5)],
+    }
+    plots_depth.error_against_depth(None, groups, [8, 14], "nothing")
+    train, test = figures[0].axes
+    assert [line.get_label() for line in train.lines] == ["plain"]
+    assert train.lines[0].get_xydata().tolist() == [[8, 25], [14, 50]]
+    assert test.lines[0].get_xydata().tolist() == [[8, 50], [14, 0]]
 
 
 def test_many_depths_are_drawn_and_the_deepest_may_have_diverged(tmp_path):

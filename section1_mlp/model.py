@@ -72,7 +72,7 @@ class MLP:
             self.params[f"W{layer}"] = W.astype(dtype)
             self.params[f"b{layer}"] = np.zeros(n_out, dtype)
         self.grads = {key: np.zeros_like(param) for key, param in self.params.items()}
-        self._A = []  # A_0 ... A_{L-1} of the last forward pass
+        self._A = []  # A_0 ... A_{L-1} of the last loss
         self._dZ = None  # dLoss/dZ_L of the last loss
 
     def hidden(self, x: np.ndarray) -> list[np.ndarray]:
@@ -87,8 +87,7 @@ class MLP:
 
     def logits(self, x: np.ndarray) -> np.ndarray:
         """Return Z_L (N, out), the output before the output function."""
-        self._A = self.hidden(x)
-        return self._affine(self._A[-1], self.depth)
+        return self._affine(self.hidden(x)[-1], self.depth)
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Return class probabilities ("softmax") or predictions ("linear"), (N, out)."""
@@ -101,10 +100,12 @@ class MLP:
         "softmax": cross-entropy against integer labels y (N,). "linear": squared error, averaged
         over all elements, against y (N, out). Raises ValueError when y has another shape.
         """
-        z = self.logits(x)
+        A = self.hidden(x)
+        z = self._affine(A[-1], self.depth)
         expected = z.shape[:1] if self.output == "softmax" else z.shape
         if np.shape(y) != expected:
             raise ValueError(f"y must have shape {expected}, not {np.shape(y)}")
+        self._A = A
         if self.output == "softmax":
             self._dZ = cross_entropy_grad(softmax(z), y)
             return cross_entropy(z, y)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
 
-from section1_mlp.study.checkpoint import best_weights, load_model
+from section1_mlp.study.saved import best_weights, load_model
 from section1_mlp.training import flat
 from shared_utils.cli import folder_path, start
 from shared_utils.errors import UserError

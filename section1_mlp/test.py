@@ -14,8 +14,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
 
 from section1_mlp.model import MLP
-from section1_mlp.study.checkpoint import load_model
 from section1_mlp.study.plots import draw_confusion
+from section1_mlp.study.saved import load_model
 from section1_mlp.training import flat
 from shared_utils.cli import (
     DIGIT_DATASETS,

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any d
 from section1_mlp.speed.threads import start_threads
 from section1_mlp.study.comparison import LEARNING_RATES, Settings, train_all
 from section1_mlp.study.plots import draw_all
-from section1_mlp.study.results import print_results, summarize_all
+from section1_mlp.study.verdicts import print_results, summarize_all
 from section1_mlp.training import flat
 from shared_utils.cli import (
     add_shared_flags,

@@ -26,7 +26,7 @@ from shared_utils.seed import stream
 GRADIENT_SAMPLES_PER_EPOCH = 10
 EVALUATION_BATCH = 5000
 
-Learn = Callable[[MLP, np.ndarray, np.ndarray], float]  # as `learn`
+ComputeGradients = Callable[[MLP, np.ndarray, np.ndarray], float]  # as `compute_gradients`
 Evaluate = Callable[[MLP, np.ndarray, np.ndarray], tuple[float, float]]  # as `evaluate`
 
 
@@ -53,7 +53,7 @@ class SGD:
             param -= self.lr * v
 
 
-def learn(model: MLP, x: np.ndarray, y: np.ndarray) -> float:
+def compute_gradients(model: MLP, x: np.ndarray, y: np.ndarray) -> float:
     """Overwrite `model.grads` with those of the mean loss of x, y; return the loss."""
     loss = model.loss(x, y)  # forward, and the loss
     model.backward()
@@ -69,7 +69,7 @@ def train_steps(
     epochs: int,
     batch_size: int,
     rng: np.random.Generator,
-    learn: Learn = learn,
+    compute_gradients: ComputeGradients = compute_gradients,
     first_step: int = 0,
 ) -> Iterator[float]:
     """Train `model` on x, y; after every step, yield the loss of its minibatch (before the step).
@@ -82,7 +82,7 @@ def train_steps(
     for step, batch in islice(enumerate(batches), first_step, None):
         # A network that diverges overflows before its loss does; the loss is what is watched.
         with np.errstate(over="ignore", invalid="ignore"):
-            loss = learn(model, x[batch], y[batch])  # forward, loss, backward
+            loss = compute_gradients(model, x[batch], y[batch])  # forward, loss, backward
             if not math.isfinite(loss):
                 raise FloatingPointError(f"the loss became {loss} in epoch {step // per_epoch + 1}")
             optimizer.lr = peak_lr * (1 + math.cos(math.pi * step / (epochs * per_epoch))) / 2
@@ -112,19 +112,20 @@ def fit(
     epochs: int,
     batch_size: int,
     seed: int = 0,
-    learn: Learn = learn,
+    compute_gradients: ComputeGradients = compute_gradients,
     evaluate: Evaluate = evaluate,
     run: TrainingRun = NO_RUN,
 ) -> History:
     """Train `model` on images and leave it with the weights of its best validation epoch.
 
-    The batches follow from `seed` alone. `learn` and `evaluate` may be replaced by faster ones. Ten
-    times an epoch the gradient's norm is measured for each layer: `history.series` holds, as
-    "gradient_norms", rows (epoch, ||dW1||, ||dW2||, ...).
+    The batches follow from `seed` alone. `compute_gradients` and `evaluate` may be replaced by
+    faster ones. About ten times an epoch the gradient's norm is measured for each layer:
+    `history.series` holds, as "gradient_norms", rows (epoch, ||dW1||, ||dW2||, ...).
     """
     x, x_val = flat(data.x_train), flat(data.x_val)
     options = {"epochs": epochs, "batch_size": batch_size, "rng": stream(seed, "shuffle")}
-    steps = partial(train_steps, model, optimizer, x, data.y_train, learn=learn, **options)
+    options["compute_gradients"] = compute_gradients
+    steps = partial(train_steps, model, optimizer, x, data.y_train, **options)
     per_epoch = steps_per_epoch(len(x), batch_size)
     training = Training(
         model.params, optimizer.velocity, epochs=epochs, steps_per_epoch=per_epoch, samples=len(x)

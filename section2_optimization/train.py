@@ -18,7 +18,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any d
 from section2_optimization.gradcheck.cases import check_everything
 from section2_optimization.schedules import SCHEDULES, make_schedule
 from section2_optimization.study import path_plots, plots, toy_data
-from section2_optimization.study.comparison import LRS, METHODS, Budget, Method, make_methods
+from section2_optimization.study.comparison import (
+    LRS,
+    METHODS,
+    Budget,
+    Method,
+    TrialsByLr,
+    make_methods,
+)
 from section2_optimization.study.results import print_summary, summarize_all, write_metrics
 from section2_optimization.study.resuming import resumable_search
 from section2_optimization.study.trajectories import SURFACES, best_paths
@@ -128,12 +135,16 @@ def compare(
     """
     from tqdm import tqdm
 
-    plan = [(data, method) for data in data_sets for method in methods]
-    plan += [(data_sets[-1], method) for method in scheduled]
-    with tqdm(plan, desc="methods", disable=None) as bar:
-        found = iter([resumable_search(run, *search, budget) for search in bar])
-    results = [(data, {method.name: next(found) for method in methods}) for data in data_sets]
-    return results, {method.schedule: next(found) for method in scheduled}
+    count = len(data_sets) * len(methods) + len(scheduled)
+    with tqdm(total=count, desc="methods", disable=None) as bar:
+
+        def search(data: toy_data.ToyData, method: Method) -> TrialsByLr:
+            found = resumable_search(run, data, method, budget)
+            bar.update()
+            return found
+
+        results = [(data, {m.name: search(data, m) for m in methods}) for data in data_sets]
+        return results, {m.schedule: search(data_sets[-1], m) for m in scheduled}
 
 
 if __name__ == "__main__":

@@ -122,7 +122,7 @@ def our_step(model: Sequential, workers: Workers) -> Step:
     optimizer = SGD(LR, MOMENTUM, WEIGHT_DECAY)
 
     def step(x: np.ndarray, y: np.ndarray) -> float:
-        loss = workers.learn(model, x, y)
+        loss = workers.compute_gradients(model, x, y)
         optimizer.step(model.params, model.grads)
         return loss
 
@@ -219,7 +219,7 @@ def race_epoch(race: Race, samples: int) -> dict:
     with Workers(model, race.threads) as workers:
         for _ in range(3):
             shuffle, clock = np.random.default_rng(0), time.perf_counter()
-            options = {"shuffle": shuffle, "learn": workers.learn}
+            options = {"shuffle": shuffle, "compute_gradients": workers.compute_gradients}
             for _ in train_steps(model, optimizer, x, y, settings, **options):
                 pass
             best["ours"] = min(best["ours"], time.perf_counter() - clock)

@@ -11,8 +11,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
 
 from section3_cnn.model import IMAGE_SHAPE, build_cnn
-from section3_cnn.study.checkpoint import load_model
 from section3_cnn.study.playground_page import render
+from section3_cnn.study.saved import load_model
 from shared_utils.cli import add_shared_flags, open_run, parse_args, start
 from shared_utils.errors import UserError
 from shared_utils.files import write_atomically

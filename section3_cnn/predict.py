@@ -14,7 +14,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
 
-from section3_cnn.study.checkpoint import load_model
+from section3_cnn.study.saved import load_model
 from section3_cnn.training import predict
 from shared_utils.cli import folder_path, start
 from shared_utils.errors import UserError

@@ -15,10 +15,10 @@ from section3_cnn.model import build_cnn
 from section3_cnn.optimizer import PEAK, RISE, SCHEDULES
 from section3_cnn.speed import Workers
 from section3_cnn.speed.data_parallel import add_threads_flag
-from section3_cnn.study.checkpoint import save_model
 from section3_cnn.study.experiment import sizes_of, train_all
 from section3_cnn.study.flags import add_network_flags, add_training_flags
 from section3_cnn.study.plots import draw_curves
+from section3_cnn.study.saved import save_model
 from section3_cnn.training import Settings
 from shared_utils.cli import open_run, parse_args, start
 from shared_utils.datasets.gray_images import ImageData, load_image_data

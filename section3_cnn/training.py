@@ -30,7 +30,7 @@ from shared_utils.seed import stream
 
 CHUNK = 32  # images, at most
 
-Learn = Callable[[Sequential, np.ndarray, np.ndarray], float]  # as `learn`
+ComputeGradients = Callable[[Sequential, np.ndarray, np.ndarray], float]  # as `compute_gradients`
 Predict = Callable[[Sequential, np.ndarray], np.ndarray]  # as `predict`
 
 
@@ -51,12 +51,12 @@ class Settings:
 
 
 def chunks(n: int) -> list[slice]:
-    """Return how a batch of n images is cut: two chunks or more, of `CHUNK` images or fewer."""
+    """Return how a batch of n > 1 images is cut: two chunks or more, of `CHUNK` images at most."""
     count = max(min(2, n), -(-n // CHUNK))
     return [slice(n * c // count, n * (c + 1) // count) for c in range(count)]
 
 
-def learn_chunk(model: Sequential, x: np.ndarray, y: np.ndarray, n: int) -> float:
+def chunk_gradients(model: Sequential, x: np.ndarray, y: np.ndarray, n: int) -> float:
     """Overwrite `model.grads` with what images x, labels y add to the gradients of a batch of n.
 
     Return what they add to its loss.
@@ -68,17 +68,17 @@ def learn_chunk(model: Sequential, x: np.ndarray, y: np.ndarray, n: int) -> floa
     return fraction * loss
 
 
-def learn(model: Sequential, x: np.ndarray, y: np.ndarray) -> float:
+def compute_gradients(model: Sequential, x: np.ndarray, y: np.ndarray) -> float:
     """Overwrite `model.grads` with those of the mean loss of images x, labels y; return the loss.
 
     A network with a layer that `mixes_images`, such as batch norm, takes the batch as one chunk.
     """
     model.train()
     if model.mixes_images:
-        return learn_chunk(model, x, y, len(x))
+        return chunk_gradients(model, x, y, len(x))
     loss, total = 0.0, {key: np.zeros_like(grad) for key, grad in model.grads.items()}
     for chunk in chunks(len(x)):
-        loss += learn_chunk(model, x[chunk], y[chunk], len(x))
+        loss += chunk_gradients(model, x[chunk], y[chunk], len(x))
         for key, grad in model.grads.items():
             total[key] += grad
     for key, grad in model.grads.items():
@@ -95,7 +95,7 @@ def train_steps(
     *,
     shuffle: np.random.Generator,
     draws: np.random.Generator | None = None,
-    learn: Learn = learn,
+    compute_gradients: ComputeGradients = compute_gradients,
     first_step: int = 0,
 ) -> Iterator[float]:
     """Train on x, y, from step `first_step` on; after every step, yield its loss (before the step).
@@ -112,7 +112,7 @@ def train_steps(
     )
     for step, batch in islice(enumerate(batches), first_step, None):
         images = settings.augment(x[batch], draws) if settings.augment else x[batch]
-        loss = learn(model, images, y[batch])  # forward, loss, backward
+        loss = compute_gradients(model, images, y[batch])  # forward, loss, backward
         if not math.isfinite(loss):
             raise FloatingPointError(f"epoch {step // per_epoch + 1}: the loss became {loss}")
         optimizer.lr = learning_rate(settings.schedule, settings.lr, step, total)
@@ -144,15 +144,15 @@ def fit(
     settings: Settings,
     *,
     seed: int,
-    learn: Learn = learn,
+    compute_gradients: ComputeGradients = compute_gradients,
     predict: Predict = predict,
     run: TrainingRun = NO_RUN,
 ) -> History:
     """Train `model`, measure it after every epoch, leave it with the weights of its best epoch.
 
-    The batches depend on `seed` alone: networks with equal seeds see equal batches. `learn` and
-    `predict` may be replaced by faster ones. Raises FloatingPointError, naming the epoch, when a
-    loss is not finite.
+    The batches depend on `seed` alone: networks with equal seeds see equal batches.
+    `compute_gradients` and `predict` may be replaced by faster ones. Raises FloatingPointError,
+    naming the epoch, when a loss is not finite.
     """
     x, y, draws = data.x_train, data.y_train, stream(seed, "augment")
     optimizer = SGD(settings.lr, settings.momentum, settings.weight_decay)
@@ -164,15 +164,14 @@ def fit(
         samples=len(x),
         rngs=(draws, *model.rngs),
     )
-    options = {"shuffle": stream(seed, "shuffle"), "draws": draws, "learn": learn}
+    options = {"shuffle": stream(seed, "shuffle"), "draws": draws}
+    options["compute_gradients"] = compute_gradients
     steps = partial(train_steps, model, optimizer, x, y, settings, **options)
     for step in run.watch(training, steps):
         if step.ends_epoch:
             row = {"epoch": step.epoch}
             row["train_loss"], row["train_acc"] = evaluate(model, x, y, predict)
             row["val_loss"], row["val_acc"] = evaluate(model, data.x_val, data.y_val, predict)
-            if not math.isfinite(loss := row["val_loss"]):
-                raise FloatingPointError(f"epoch {step.epoch}: the validation loss became {loss}")
             training.end_epoch(row)
             run.log(row)
     training.load_best()

@@ -14,10 +14,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any d
 
 from section3_cnn.model import Sequential
 from section3_cnn.study import filter_plots
-from section3_cnn.study.checkpoint import load_model
 from section3_cnn.study.experiment import sizes_of
 from section3_cnn.study.fields import receptive_fields
 from section3_cnn.study.inspection import saliency, strongest_patches
+from section3_cnn.study.saved import load_model
 from section3_cnn.training import predict
 from shared_utils.cli import add_shared_flags, open_run, parse_args, positive_int, start
 from shared_utils.datasets.gray_images import ImageData, load_image_data

@@ -39,7 +39,7 @@ def train_steps(
     seed: int,
     first_step: int = 0,
 ) -> Iterator[Tensor]:
-    """Train on `train`, which is on the device; after every step, yield the loss of its batch.
+    """Train on `train`, which is on the device; after every step, yield the loss of its shard.
 
     A step's batch, learning rates and draws follow from the seed and its number alone: a training
     that continues from `first_step` ends with the same bytes as an uninterrupted one.

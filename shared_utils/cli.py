@@ -13,7 +13,7 @@ from shared_utils.datasets.names import printable
 from shared_utils.errors import NothingToDo, UserError
 from shared_utils.runs.folder import RunFolder
 from shared_utils.runs.interrupts import Interrupted, obey_sigterm
-from shared_utils.runs.states import PICKLE, Format
+from shared_utils.runs.resuming import PICKLE, Format
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -51,11 +51,6 @@ _FIXABLE = {
 def positive_int(text: str) -> int:
     """Read a whole number from 1 to 2^31 - 1 (an argparse type)."""
     return _whole_number(text, 1, 31)
-
-
-def non_negative_int(text: str) -> int:
-    """Read a whole number from 0 to 2^31 - 1 (an argparse type)."""
-    return _whole_number(text, 0, 31)
 
 
 def seed_number(text: str) -> int:

@@ -24,13 +24,16 @@ CHUNK = 64  # samples: a thread that works on fewer does not make up for its wak
 
 
 class Threads:
-    """`learn` and `evaluate` of the lesson, on up to `count` threads, this one among them."""
+    """`compute_gradients` and `evaluate` of the lesson, shared with the threads of a pool.
+
+    `pool` None: this thread does it all.
+    """
 
     def __init__(self, pool: ThreadPoolExecutor | None):
         self._pool = pool
         self._model, self._replicas = None, []
 
-    def learn(self, model: MLP, x: np.ndarray, y: np.ndarray) -> float:
+    def compute_gradients(self, model: MLP, x: np.ndarray, y: np.ndarray) -> float:
         """Overwrite `model.grads` with those of the mean loss of x, y; return the loss."""
         chunks = _cut(len(x), CHUNK)
         replicas = self._replicas_of(model, len(chunks))
@@ -38,7 +41,7 @@ class Threads:
         def work(replica: MLP, chunk: slice) -> float:
             fraction = (chunk.stop - chunk.start) / len(x)
             with np.errstate(over="ignore", invalid="ignore"):  # each thread has its own state
-                loss = training.learn(replica, x[chunk], y[chunk])
+                loss = training.compute_gradients(replica, x[chunk], y[chunk])
                 for grad in replica.grads.values():
                     grad *= fraction
             return fraction * loss

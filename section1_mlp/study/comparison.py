@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from section1_mlp.model import MLP
 from section1_mlp.speed.threads import Threads
-from section1_mlp.study.checkpoint import save_model
+from section1_mlp.study.saved import save_model
 from section1_mlp.training import SGD, fit, flat
 from shared_utils.datasets.gray_images import ImageData
 from shared_utils.errors import UserError
@@ -76,7 +76,7 @@ def train(
         epochs=settings.epochs,
         batch_size=settings.batch_size,
         seed=seed,
-        learn=threads.learn,
+        compute_gradients=threads.compute_gradients,
         evaluate=threads.evaluate,
         run=TrainingRun(folder, f"{activation}-seed{seed}", {"arm": activation, "seed": seed}),
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from section1_mlp.model import MLP
-from section1_mlp.study.results import best_activation
+from section1_mlp.study.verdicts import best_activation
 from section1_mlp.training import flat
 from shared_utils.datasets.gray_images import ImageData
 from shared_utils.plotting import COLORS, MARKERS, SEQUENTIAL, new_figure, save_figure

@@ -14,7 +14,16 @@ from section2_optimization.optimizers.adaptive import Adagrad, Adam, AdamW, RMSp
 from section2_optimization.optimizers.base import Optimizer
 from section2_optimization.optimizers.sgd import SGD
 
-__all__ = ["OPTIMIZERS", "SGD", "Adagrad", "Adam", "AdamW", "RMSprop", "make_optimizer"]
+__all__ = [
+    "OPTIMIZERS",
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Optimizer",
+    "RMSprop",
+    "make_optimizer",
+]
 
 OPTIMIZERS: Mapping[str, type[Optimizer]] = {
     "sgd": SGD,

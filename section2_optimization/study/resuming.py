@@ -15,11 +15,11 @@ from shared_utils.runs import RunFolder
 def resumable_search(run: RunFolder, data: ToyData, method: Method, budget: Budget) -> TrialsByLr:
     """Return what `search` finds, or has found in this run before."""
 
-    def states() -> dict:
+    def train_all() -> dict:
         found = search(data, method, budget)
         return {lr: [_state(trial) for trial in trials] for lr, trials in found.items()}
 
-    kept = run.cached(f"{data.name}-{method.name}-{method.schedule}", states)
+    kept = run.cached(f"{data.name}-{method.name}-{method.schedule}", train_all)
     return {lr: [_restored(state, data) for state in states] for lr, states in kept.items()}
 
 

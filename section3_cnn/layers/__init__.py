@@ -1,7 +1,8 @@
-"""The layers: each idea has a file of its own, all are imported from here.
+"""The layers, all imported from here.
 
 Read `base.py` (the protocol), `textbook.py` (convolution by its definition, then as a product of
-matrices), `convolution.py` (the same and fast), `pooling.py`, `normalization.py`, `dense.py`.
+matrices), `convolution.py` (the same and fast), `pooling.py`, `normalization.py` (batch norm,
+dropout), `dense.py`.
 """
 
 from section3_cnn.layers.base import Layer

@@ -25,7 +25,7 @@ class Layer:
     and y may be a view of x: change neither between forward and backward.
     """
 
-    kind = "layer"  # a short name, for reports
+    kind = "layer"  # begins the names of its parameters, as "conv1.W"
     # Turned off where x is data: its gradient costs time and is not used. `backward` of a
     # layer with weights then returns None.
     needs_input_grad = True

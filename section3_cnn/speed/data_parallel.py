@@ -1,6 +1,6 @@
 """Data parallelism: every processor core works on chunks of the batch.
 
-`Workers` has the `learn` and `predict` of `training.py`, with the same bytes as their result: the
+`Workers` has `compute_gradients` and `predict` of `training.py`, with the same bytes as result: the
 chunks of a batch depend on the batch alone, and their gradients are added in the order of the
 chunks, however many workers there are.
 
@@ -23,7 +23,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from section3_cnn.model import Sequential
-from section3_cnn.training import CHUNK, chunks, learn, learn_chunk, predict
+from section3_cnn.training import CHUNK, chunk_gradients, chunks, compute_gradients, predict
 from shared_utils.cli import positive_int
 
 ROUND = 16  # chunks that are worked on at once; there is memory for so many
@@ -51,7 +51,7 @@ class _Helper:
 
 
 class Workers:
-    """`count` processes, this one among them, that learn and predict together.
+    """`count` processes, this one among them, that train and predict together.
 
     The others live while it is entered (`with`). Those that cannot be started are done without.
     They work for `model`, and for any other network for the same images and classes that has no
@@ -80,14 +80,14 @@ class Workers:
         self._helpers = []
         self._limits.restore_original_limits()
 
-    def learn(self, model: Sequential, x: np.ndarray, y: np.ndarray) -> float:
-        """Do as `training.learn`."""
+    def compute_gradients(self, model: Sequential, x: np.ndarray, y: np.ndarray) -> float:
+        """Do as `training.compute_gradients`."""
         if not self._helpers or model.mixes_images:
-            return learn(model, x, y)
+            return compute_gradients(model, x, y)
         loss, total = 0.0, np.zeros(count_numbers(model.grads), model.dtype)
         for rows, cut in _rounds(len(x)):
             self._board["y"][: rows.stop - rows.start] = y[rows]
-            self._run(model, _learn, x[rows], cut, len(x))
+            self._run(model, _chunk_gradients, x[rows], cut, len(x))
             for place in range(len(cut)):
                 loss += float(self._board["losses"][place])
                 total += self._board["grads"][place, : len(total)]
@@ -133,11 +133,11 @@ class Workers:
                 raise RuntimeError("a worker process ended before its work was done") from error
 
 
-def _learn(model: Sequential, board: dict, jobs: list[tuple[int, slice]], n: int) -> None:
+def _chunk_gradients(model: Sequential, board: dict, jobs: list[tuple[int, slice]], n: int) -> None:
     """Write the losses and gradients of some chunks on the board."""
     model.train()
     for place, chunk in jobs:
-        board["losses"][place] = learn_chunk(model, board["x"][chunk], board["y"][chunk], n)
+        board["losses"][place] = chunk_gradients(model, board["x"][chunk], board["y"][chunk], n)
         for grad, numbers in _in_a_row(model.grads, board["grads"][place]):
             numbers[:] = grad
 

@@ -27,7 +27,8 @@ def train_all(
 
     A network that diverges is left out, and named. Raises UserError when all do.
     """
-    outcomes, faster = [], {"learn": workers.learn, "predict": workers.predict}
+    faster = {"compute_gradients": workers.compute_gradients, "predict": workers.predict}
+    outcomes = []
     for name, seed, model in networks:
         columns = {"arm": name, "seed": seed}
         run = TrainingRun(folder, f"{name}-seed{seed}", columns, show=_print_epoch)

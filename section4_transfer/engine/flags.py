@@ -88,7 +88,11 @@ def load_images(args: argparse.Namespace, size: int) -> "TorchData":
     from shared_utils.datasets.color_images import load_torch_data
 
     return load_torch_data(
-        *(args.dataset, args.data_dir, args.limit, size, args.quick),
+        args.dataset,
+        args.data_dir,
+        args.limit,
+        size,
+        limit_all=args.quick,  # a first look at large data
         skip_damaged=args.skip_damaged,
     )
 
@@ -97,7 +101,7 @@ def open_study(
     args: argparse.Namespace, name: str, data: "TorchData", runtime: "Runtime", **about
 ) -> AbstractContextManager[RunFolder | None]:
     """Open the run folder `name`, in the main process alone; `config.json` holds `about` too."""
-    from section4_transfer.engine.checkpointing import TORCH
+    from section4_transfer.engine.state_files import TORCH
 
     described = data.describe() | about | {"runtime": runtime.describe()}
     return runtime.only_main(open_run(args, name, described, TORCH))

@@ -199,9 +199,9 @@ EXERCISES = [
         functions=("section3_cnn.training:train_steps",),
         minutes=30,
         hint="A generator: for each epoch, for each batch of `minibatches(len(x), batch_size,"
-        " shuffle)`: settings.augment(x[batch], draws) if there is one, learn, check the loss, set"
-        " optimizer.lr, optimizer.step, yield the loss. Batches before first_step are drawn, but"
-        " nothing is learned from them.",
+        " shuffle)`: settings.augment(x[batch], draws) if there is one, compute_gradients, check"
+        " the loss, set optimizer.lr, optimizer.step, yield the loss. Batches before first_step are"
+        " drawn, but nothing is learned from them.",
         page=PAGE,
         heading="Read the code in this order",
         cases={

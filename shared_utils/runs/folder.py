@@ -4,7 +4,7 @@
     metrics.csv       one row a training and epoch; no times, so that equal runs have equal bytes
     summary.json      the results
 
-and, while it runs, the states of its trainings, from which `--resume` continues (`states.py`).
+and, while it runs, the states of its trainings, from which `--resume` continues (`resuming.py`).
 """
 
 import csv
@@ -23,7 +23,7 @@ import numpy as np
 from shared_utils.errors import NothingToDo, UserError
 from shared_utils.files import write_atomically
 from shared_utils.runs.interrupts import Interrupted
-from shared_utils.runs.states import PICKLE, Format, States
+from shared_utils.runs.resuming import PICKLE, Format, States
 
 # What may differ between a run and its resumption: it changes no result (in Section 4, other
 # `threads` change the last digits).

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from shared_utils.runs.history import History
+from shared_utils.runs.best_epoch import History
 from shared_utils.stats import Difference, accuracy_ci95, mean_std, paired_difference
 
 

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shared_utils.runs.history import History
-from shared_utils.runs.states import States
+from shared_utils.runs.best_epoch import History
+from shared_utils.runs.resuming import States
 
 _WARM, _TIMED = 2, 12  # steps: the first ones are slow, so a step's time is taken between these
 _SHOWN = 10  # steps from one look at the loss to the next: each look makes a GPU wait
@@ -82,12 +82,11 @@ class Training:
 
 
 class Step(NamedTuple):
-    """A step that has been taken: its epoch, its place in it (both from 1), and its loss."""
+    """A step that has been taken: its epoch, and its place in it (both from 1)."""
 
     epoch: int
     in_epoch: int
     ends_epoch: bool
-    loss: object
 
 
 class TrainingRun:
@@ -136,7 +135,7 @@ class TrainingRun:
                 training.step += 1
                 history.samples = _samples(training)
                 advance(loss)
-                yield Step(epoch + 1, before + 1, ends_epoch, loss)
+                yield Step(epoch + 1, before + 1, ends_epoch)
                 after_step(ends_epoch)
                 clock = time.perf_counter()
         if self._folder is not None:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from section1_mlp import predict
 from section1_mlp.model import MLP
-from section1_mlp.study.checkpoint import save_model
+from section1_mlp.study.saved import save_model
 from section1_mlp.training import flat
 from shared_utils.datasets.gray_images import load_image_data
 from shared_utils.errors import UserError

@@ -8,7 +8,7 @@ import pytest
 
 from section1_mlp import quickstart, test, train
 from section1_mlp.model import MLP
-from section1_mlp.study.checkpoint import load_model, save_model
+from section1_mlp.study.saved import load_model, save_model
 from section1_mlp.training import flat
 from shared_utils.cli import parse_args
 from shared_utils.datasets import mnist

@@ -8,7 +8,7 @@ import pytest
 from section3_cnn import training
 from section3_cnn.losses import SoftmaxCrossEntropy
 from section3_cnn.model import build_cnn
-from section3_cnn.training import CHUNK, Settings, chunks, fit, learn, predict
+from section3_cnn.training import CHUNK, Settings, chunks, compute_gradients, fit, predict
 from shared_utils.runs.training import TrainingRun
 
 
@@ -37,7 +37,7 @@ def test_the_chunks_gradients_add_up_to_the_batchs(n):
     grads = {key: grad.copy() for key, grad in model.grads.items()}
     for grad in model.grads.values():
         grad.fill(np.nan)  # they are overwritten
-    assert learn(model, x, y) == pytest.approx(expected, rel=1e-13)
+    assert compute_gradients(model, x, y) == pytest.approx(expected, rel=1e-13)
     for key, grad in grads.items():
         np.testing.assert_allclose(model.grads[key], grad, rtol=1e-11, atol=1e-14)
     np.testing.assert_allclose(predict(model, x), model.forward(x), rtol=1e-12)
@@ -52,7 +52,7 @@ def test_a_network_that_mixes_images_learns_from_the_whole_batch():
             loss = loss_fn.forward(model.forward(x), y)
             model.backward(loss_fn.backward(), input_grad=False)
         else:
-            loss = learn(model, x, y)
+            loss = compute_gradients(model, x, y)
         arrays = model.grads | model.state
         found.append((loss, {key: array.tobytes() for key, array in arrays.items()}))
     assert found[0] == found[1]

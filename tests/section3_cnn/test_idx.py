@@ -16,7 +16,7 @@ from section3_cnn import (
     visualize_filters,
 )
 from section3_cnn.study import filter_plots
-from section3_cnn.study.checkpoint import load_model
+from section3_cnn.study.saved import load_model
 from shared_utils.datasets.idx import encode_idx
 from shared_utils.errors import UserError
 

@@ -12,9 +12,9 @@ from sklearn.datasets import load_digits
 
 from section3_cnn import playground
 from section3_cnn.model import ARCHS, POOLS, build_cnn
-from section3_cnn.study.checkpoint import save_model
 from section3_cnn.study.inspection import saliency
 from section3_cnn.study.playground_page import describe_layers, encode, render
+from section3_cnn.study.saved import save_model
 from section3_cnn.training import predict
 from shared_utils.datasets.digit_photo import make_digit, read_grey
 from shared_utils.errors import UserError

@@ -8,7 +8,7 @@ from PIL import Image
 
 from section3_cnn import predict, train_mnist_numpy
 from section3_cnn.model import build_cnn
-from section3_cnn.study.checkpoint import load_model, save_model
+from section3_cnn.study.saved import load_model, save_model
 from section3_cnn.training import predict as logits_of
 from shared_utils.datasets.gray_images import load_image_data
 from shared_utils.errors import UserError

@@ -62,7 +62,7 @@ def test_training_writes_everything_and_learns(trained):
 
 
 def test_the_epoch_is_chosen_on_validation_and_its_weights_are_kept(trained):
-    from section3_cnn.study.checkpoint import load_model
+    from section3_cnn.study.saved import load_model
     from section3_cnn.training import evaluate
 
     folder, returned = trained

@@ -6,7 +6,7 @@ import pytest
 
 from shared_utils.datasets.gray_images import load_image_data
 from shared_utils.errors import UserError
-from shared_utils.runs.history import History
+from shared_utils.runs.best_epoch import History
 from shared_utils.runs.outcomes import Outcome
 from shared_utils.weights import describe_weights, read_about
 

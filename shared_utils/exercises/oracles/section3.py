@@ -267,7 +267,7 @@ def ask_loop(n, epochs, batch_size, lr, first_step, fails_at, augments) -> dict:
     model = SimpleNamespace(params={"W": np.zeros(1)}, grads={"W": np.zeros(1)})
     optimizer = SimpleNamespace(lr=lr, step=lambda params, grads: steps.append(optimizer.lr))
 
-    def learn(model, images: np.ndarray, y: np.ndarray) -> float:
+    def compute_gradients(model, images: np.ndarray, y: np.ndarray) -> float:
         seen.append(images)
         labels.append(y)
         return float("nan") if len(seen) == fails_at else float(images.sum())
@@ -281,7 +281,8 @@ def ask_loop(n, epochs, batch_size, lr, first_step, fails_at, augments) -> dict:
         augment=(lambda images, given: images + 100 * (given is draws)) if augments else None,
     )
     x, losses = np.arange(n, dtype=float), []
-    options = {"shuffle": rng(1), "draws": draws, "learn": learn, "first_step": first_step}
+    options = {"shuffle": rng(1), "draws": draws, "first_step": first_step}
+    options["compute_gradients"] = compute_gradients
     try:
         for loss in training.train_steps(model, optimizer, x, 10 * x, settings, **options):
             losses.append(loss)

@@ -35,14 +35,14 @@ def build(arch="small", pool="max"):
 
 
 @threadpool_limits.wrap(limits=1)
-def learned(model, learn, predict):
-    """Train for a few steps; return all that may differ, as bytes."""
+def learned(model, how):
+    """Train for a few steps with `training` or workers; return all that may differ, as bytes."""
     optimizer, losses, of = SGD(0.01, 0.9, 5e-4), [], (model.image_shape, model.classes)
     for step, n in enumerate(SIZES if not model.mixes_images else SIZES[2:5]):
-        losses.append(learn(model, *batch(n, step, *of)))
+        losses.append(how.compute_gradients(model, *batch(n, step, *of)))
         optimizer.step(model.params, model.grads)
     arrays = model.params | model.state | model.grads
-    logits = predict(model, batch(ROUND * CHUNK + 3, 0, *of)[0])
+    logits = how.predict(model, batch(ROUND * CHUNK + 3, 0, *of)[0])
     return losses, {key: array.tobytes() for key, array in arrays.items()}, logits.tobytes()
 
 
@@ -66,13 +66,13 @@ def other(builder):
     ids=["small", "deep", "20x17"],
 )
 def test_workers_give_the_bytes_of_one_process(builders):
-    expected = [learned(build(), training.learn, training.predict) for build in builders]
+    expected = [learned(build(), training) for build in builders]
     with Workers(builders[0](), 3) as workers:  # they may change from network to network
-        found = [learned(build(), workers.learn, workers.predict) for build in builders]
+        found = [learned(build(), workers) for build in builders]
         assert len(multiprocessing.active_children()) == 2
     assert found == expected
     first = builders[0]()
-    assert learned(first, workers.learn, workers.predict) == expected[0]  # they are gone
+    assert learned(first, workers) == expected[0]  # they are gone
 
 
 @pytest.mark.parametrize(
@@ -112,21 +112,21 @@ def test_workers_that_cannot_be_started_are_done_without(owner, name, broken, mo
     monkeypatch.setattr(owner, name, broken)
     x, y = batch(2 * CHUNK)
     with Workers(build(), 2) as workers:
-        assert workers.learn(build(), x, y) == training.learn(build(), x, y)
+        assert workers.compute_gradients(build(), x, y) == training.compute_gradients(build(), x, y)
     assert multiprocessing.active_children() == []
 
 
 def test_ctrl_c_is_left_to_the_first_process_and_a_killed_worker_is_reported():
     (x, y), model = batch(2 * CHUNK), build()
     with Workers(model, 2) as workers:
-        first = workers.learn(model, x, y)
+        first = workers.compute_gradients(model, x, y)
         (helper,) = multiprocessing.active_children()
         os.kill(helper.pid, signal.SIGINT)
         os.kill(helper.pid, signal.SIGTERM)
-        assert workers.learn(model, x, y) == first
+        assert workers.compute_gradients(model, x, y) == first
         helper.kill()
         with pytest.raises(RuntimeError, match="worker"):
-            workers.learn(model, x, y)
+            workers.compute_gradients(model, x, y)
 
 
 def test_helpers_end_when_the_first_process_is_killed():

@@ -6,7 +6,7 @@ from scipy.stats import t
 from section3_cnn import pooling_comparison
 from section3_cnn.model import build_cnn
 from section3_cnn.study.shifts import NETWORKS, accuracy_by_shift, conclude, shift
-from shared_utils.runs.history import History
+from shared_utils.runs.best_epoch import History
 from shared_utils.runs.outcomes import Outcome
 
 ACCURACIES = [[0.9, 0.8, 0.7, 0.6, 0.5], [0.92, 0.8, 0.7, 0.6, 0.5]]  # a list a seed

@@ -364,7 +364,7 @@ OTHER_ANSWERS = {
                         images = x[batch]
                         if settings.augment is not None:
                             images = settings.augment(images, draws)
-                        loss = learn(model, images, y[batch])
+                        loss = compute_gradients(model, images, y[batch])
                         if not np.isfinite(loss):
                             raise FloatingPointError(f"epoch {epoch + 1}: the loss became {loss}")
                         optimizer.lr = learning_rate(settings.schedule, settings.lr, step, total)

@@ -11,7 +11,7 @@ import torch
 
 from section4_transfer.engine.weights import write_torch
 from shared_utils.errors import UserError
-from shared_utils.runs.states import Format
+from shared_utils.runs.resuming import Format
 
 
 def _load(path: Path) -> dict:

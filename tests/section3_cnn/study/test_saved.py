@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from section3_cnn.model import build_cnn
-from section3_cnn.study.checkpoint import load_model, save_model
+from section3_cnn.study.saved import load_model, save_model
 from shared_utils.errors import UserError
 from shared_utils.runs.checkpoints import load_checkpoint, save_checkpoint
 

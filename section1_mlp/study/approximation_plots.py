@@ -44,7 +44,7 @@ def draw_fits(targets: dict[str, Target], outputs: dict[Network, np.ndarray]):
                     t, outputs[Network(name, activation, width)], color=color, lw=1.5, label=label
                 )
             ax.set(title=f"{activation}, {target.title}", ylim=(-2.4, 2.4))
-        row[0].set_ylabel("value (deviations)")
+        row[0].set_ylabel("value / standard deviation")
     for ax in axes[-1]:
         ax.set_xlabel("t (radians)")
     fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
@@ -70,7 +70,12 @@ def draw_by_hand(targets: dict[str, Target], outputs: dict[Network, np.ndarray])
         trained = outputs[Network(name, "sigmoid", width)]
         ax.plot(x, trained, color=COLORS[1], lw=1.5, label=f"trained, {width} units")
         ax.plot(x, model.forward(x), color=COLORS[0], lw=1.2, label=hand)
-        ax.set(title=target.title, ylabel="value (deviations)", xlabel="x", ylim=(-1.8, 3.2))
+        ax.set(
+            title=target.title,
+            ylabel="value / standard deviation",
+            xlabel="x = t / 2π",
+            ylim=(-1.8, 3.2),
+        )
     for ax in axes:
         ax.legend(fontsize=9, loc="upper left" if ax is not axes[0] else "upper right")
     return fig
@@ -94,7 +99,7 @@ def draw_surface(target: Target, outputs: dict[Network, np.ndarray], width: int)
             origin="lower",
             extent=(-1, 1, -1, 1),
         )
-        fig.colorbar(image, ax=ax, label="deviations")
+        fig.colorbar(image, ax=ax, label="value / standard deviation")
         ax.set(title=title, xlabel="u", ylabel="v")
         ax.grid(False)
     return fig

@@ -33,9 +33,9 @@ def draw_all(folder: Path, outcomes: list[Outcome], data: ImageData) -> None:
 
 def draw_curves(groups: dict[str, list[Outcome]], data: ImageData):
     """Loss and accuracy against the epoch: mean over seeds, with the range as a band."""
-    fig, axes = new_figure(1, 2, (10, 4))
+    fig, axes = new_figure(1, 3, (14, 4))
     for color, marker, (name, group) in zip(COLORS, MARKERS, groups.items(), strict=False):
-        for ax, measure in zip(axes, ("loss", "acc"), strict=True):
+        for ax, measure in zip(axes[:2], ("loss", "acc"), strict=True):
             for split, dashes in (("train", "--"), ("val", "-")):
                 rows = [outcome.history.rows for outcome in group]
                 values = np.array([[row[f"{split}_{measure}"] for row in r] for r in rows])
@@ -54,10 +54,25 @@ def draw_curves(groups: dict[str, list[Outcome]], data: ImageData):
     axes[0].set(xlabel="epoch", ylabel="cross-entropy (nats)", yscale="log", title="Loss")
     axes[1].set(xlabel="epoch", ylabel="accuracy (fraction)", title="Accuracy")
     axes[1].legend(fontsize=9)
+    _draw_validation_loss(axes[2], groups)
     for ax in axes:
         ax.xaxis.get_major_locator().set_params(integer=True)
     fig.suptitle(f"{data.title}: {_seeds(groups)}")
     return fig
+
+
+def _draw_validation_loss(ax, groups: dict[str, list[Outcome]]) -> None:
+    """Draw the mean over seeds near its lowest values, which a ring marks."""
+    lowest = []
+    for color, marker, group in zip(COLORS, MARKERS, groups.values(), strict=False):
+        losses = [[row["val_loss"] for row in outcome.history.rows] for outcome in group]
+        mean = np.mean(losses, axis=0)
+        epochs, best = np.arange(1, len(mean) + 1), mean.argmin()
+        ax.plot(epochs, mean, color=color, marker=marker)
+        ax.plot(epochs[best], mean[best], "o", ms=12, mfc="none", mec="black")
+        lowest.append(mean[best])
+    ax.set(ylim=(0.9 * min(lowest), 1.6 * max(lowest)), xlabel="epoch")
+    ax.set_title("Validation loss, enlarged; ring: lowest")
 
 
 def draw_activations(outcomes: list[Outcome], data: ImageData):

@@ -76,8 +76,8 @@ def build_case(
 ) -> Case:
     """Return the case `name` with n samples and layers of `width`, burnt in, in float64.
 
-    Batch and width are equal by default: a missing transpose then runs without complaint, as it
-    might in a network, and only its numbers are wrong.
+    Layers are square, so a missing transpose runs without complaint, as it might in a network, and
+    only its numbers are wrong. Batch and width are equal, so a sum over the wrong axis does, too.
     """
     layer_names, loss_name = RECIPES[name]
     chain = [_build(components[layer], layer, width, rng) for layer in layer_names]

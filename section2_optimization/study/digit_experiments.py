@@ -51,13 +51,17 @@ def with_lrs(setting: Setting, lrs: Iterable[float] = LRS) -> list[Setting]:
 
 
 def compare_norms(found: Searches, a: str, b: str, where: str) -> list[str]:
-    """Compare two normalisations at every place on the axis."""
+    """Compare two normalisations at every place on the axis where both were trained."""
     places, lines = list(dict.fromkeys(place for _, place in found)), []
     for place in places:
+        what = f"{where.format(place)}: test accuracy, {NORMS[a]} minus {NORMS[b]}"
+        lost = [NORMS[norm] for norm in (a, b) if found[norm, place].diverged]
+        if lost:
+            lines.append(f"{what}: nothing to compare, {' and '.join(lost)} diverged at every rate")
+            continue
         difference = paired_difference(
             found[a, place].test("acc"), found[b, place].test("acc"), comparisons=len(places)
         )
-        what = f"{where.format(place)}: test accuracy, {NORMS[a]} minus {NORMS[b]}"
         lines.append(difference.sentence(what))
     return lines
 
@@ -80,14 +84,21 @@ def conclude_overfitting(found: Searches) -> list[str]:
 
 
 def conclude_learning_rates(found: Searches) -> list[str]:
-    """Compare the best rates of the largest and the smallest batches, in doublings."""
+    """Compare the best rates of the largest and the smallest batches, in doublings.
+
+    The grid of rates is as coarse as what is asked, so each seed's answer is told, and no interval.
+    """
     small, large = BATCH_SIZES[0], BATCH_SIZES[-1]
     doublings = math.log2(large / small)
-    growth = paired_difference(*(np.log2(best_lrs(found[size,])) for size in (large, small)))
+    growth = np.log2(np.divide(*(best_lrs(found[size,]) for size in (large, small))))
     chosen = ", ".join(f"{search.setting.lr:g} for {size}" for (size,), search in found.items())
-    what = f"log2 of the best rate, batches of {large} minus batches of {small}"
-    rules = f"in proportion it would be +{doublings:g}, by the root +{doublings / 2:g}"
-    return [f"best rates: {chosen}", f"{growth.sentence(what, unit='', scale=1)}; {rules}"]
+    return [
+        f"best rates: {chosen}",
+        f"from batches of {small} to batches of {large} the best rate grows by"
+        f" {growth.min():.3g} to {growth.max():.3g} doublings, {growth.mean():.3g} on average of"
+        f" {len(growth)} seeds; in proportion it would be {doublings:g}, by the root"
+        f" {doublings / 2:g}",
+    ]
 
 
 def best_lrs(search: Search) -> list[float]:

@@ -29,13 +29,20 @@ def draw_norms(path: Path, found: Searches, title: str, *, xlabel: str) -> None:
         for ax, split in zip(axes, SPLITS, strict=True):
             values = [search.final(f"{split}_acc")[search.chosen] for search in searches]
             _line(ax, places, values, label=NORMS[norm], **LOOKS[norm])
+            lost = [
+                (p, np.mean(v))
+                for p, v, s in zip(places, values, searches, strict=True)
+                if s.diverged
+            ]
+            ax.plot(*np.reshape(lost, (-1, 2)).T, ls="", mfc="w", zorder=3, **LOOKS[norm])
     for ax, words in zip(axes, SPLITS.values(), strict=True):
         ax.set(title=f"{words} set", xlabel=xlabel, xscale="log")
         ax.set_xticks(places, [f"{place:g}" for place in places], minor=False)
         ax.minorticks_off()
     axes[0].set_ylabel("accuracy at the best rate")
     axes[0].legend()
-    _title(fig, found, title)
+    lost = any(search.diverged for search in found.values())
+    _title(fig, found, title, "hollow: diverged, counted as guessing" if lost else "")
     save_figure(fig, path)
 
 
@@ -77,7 +84,8 @@ def draw_learning_rates(path: Path, found: Searches, title: str) -> None:
         _line(left, lrs, losses, label=f"batches of {size}", **look)
         left.plot(search.setting.lr, losses[search.chosen].mean(), "o", ms=12, mfc="none", mec="k")
         best = best_lrs(search)
-        right.plot([size] * len(best), best, ls="", alpha=0.4, **look)
+        beside = size * 1.07 ** (np.arange(len(best)) - (len(best) - 1) / 2)
+        right.plot(beside, best, ls="", alpha=0.4, **look)
         right.plot(size, search.setting.lr, "o", ms=12, mfc="none", mec="k")
     lowest = min(np.nanmin(search.final("val_loss")) for search in found.values())
     left.set(xlabel="learning rate", ylabel="validation loss", xscale="log", yscale="log")

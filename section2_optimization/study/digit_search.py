@@ -76,6 +76,11 @@ class Search:
         """Return the last measurement of `key`, (settings, seeds)."""
         return np.array([[rows[-1][key] for rows in seeds] for seeds in self.rows])
 
+    @property
+    def diverged(self) -> bool:
+        """Whether some seed diverged, even with the chosen setting."""
+        return not np.isfinite(self.final("val_loss")[self.chosen]).all()
+
     def test(self, key: str) -> list[float]:
         """Return the chosen setting's test "loss" or "acc", one a seed."""
         return [test[key] for test in self.tests]

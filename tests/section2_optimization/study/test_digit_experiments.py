@@ -1,5 +1,6 @@
 """The conclusions of the experiments on digits are computed, by one rule."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from section2_optimization.study.digit_experiments import (
     LRS,
     SMALL_TO_LARGE,
     WIDE,
+    compare_norms,
     conclude_learning_rates,
     conclude_overfitting,
     with_lrs,
@@ -23,7 +25,10 @@ from shared_utils.stats import paired_difference
 def found(setting, accuracies, losses=(0.5, 0.5, 0.5)):
     """Return a search of one setting, with these results on every split."""
     tests = [{"acc": acc, "loss": loss} for acc, loss in zip(accuracies, losses, strict=True)]
-    rows = [[{"train_acc": 1.0, "val_acc": acc}] for acc in accuracies]
+    rows = [
+        [{"train_acc": 1.0, "val_acc": acc, "val_loss": loss}]
+        for acc, loss in zip(accuracies, losses, strict=False)
+    ]
     return Search([setting], [rows], 0, tests)
 
 
@@ -73,8 +78,20 @@ def test_the_growth_of_the_best_rate_is_found(power):
     rates, growth = conclude_learning_rates(searches)
     assert rates.startswith("best rates: 0.008 for 4, ")
     doublings = 6 * power
-    assert f": {doublings:+.2f}, 95 % interval {doublings:+.2f} to" in growth
-    assert growth.endswith("in proportion it would be +6, by the root +3")
+    assert f"grows by {doublings:g} to {doublings:g} doublings, {doublings:g} on average" in growth
+    assert growth.endswith("in proportion it would be 6, by the root 3")
+
+
+def test_what_diverged_is_compared_with_nothing():
+    fine, lost = found(DEEP, [0.8, 0.9], (0.5, 0.6)), found(DEEP, [0.1, 0.1], (math.inf, 0.3))
+    assert lost.diverged and not fine.diverged
+    searches = {("batch", 1): fine, ("", 1): lost, ("batch", 2): fine, ("", 2): fine}
+    first, second = compare_norms(searches, "batch", "", "scale {}")
+    assert first == (
+        "scale 1: test accuracy, batch norm minus no normalisation: nothing to compare,"
+        " no normalisation diverged at every rate"
+    )
+    assert "scale 2: test accuracy, batch norm minus no normalisation: +0.00 points" in second
 
 
 def test_networks_of_a_plan_differ_in_nothing_but_what_is_asked():

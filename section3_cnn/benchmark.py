@@ -271,7 +271,7 @@ def draw(results: list[dict]):
     )
     ax.set_xticks(BATCH_SIZES, BATCH_SIZES)
     ax.xaxis.minorticks_off()
-    ax.set_title("One training step of the small CNN, random images; bars: quartiles")
+    ax.set_title("One training step of the small CNN, random images; bars: from opposite quartiles")
     fig.legend(loc="outside lower center", ncols=3)
     return fig
 

@@ -4,8 +4,8 @@
 
 The learning rate decides how much of each noisy gradient is believed. A path that rises first lets
 the network leave its random start gently; a high plateau travels far; a fall to zero averages the
-noise away. Sources: Polyak (1964); Loshchilov and Hutter (2017), equation 5; Smith and Topin
-(2018), "Super-convergence", on the one-cycle path.
+noise away. Sources: Polyak (1964); Loshchilov and Hutter (2017), equation 5; after Smith and Topin
+(2018), "Super-convergence", whose one-cycle path falls in straight lines.
 """
 
 import math

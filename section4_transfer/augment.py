@@ -1,6 +1,7 @@
 """From bytes to what a network sees, and augmentation: the training images, slightly changed.
 
-A label survives small changes of its image, so every pass may show other images. All of it runs on
+A label survives small changes of its image, so every pass may show other images. (Mixup changes the
+label, too.) All of it runs on
 batches, on the device that trains, yet every image draws its own change. Each augmentation is a
 function of images (N, 3, H, W) in [0, 1], labels and a generator (on the CPU, so that a seed means
 the same changes on every device), and returns images and labels.
@@ -117,7 +118,7 @@ def mixup(classes: int, alpha: float = 0.2) -> Augmentation:
     """Return mixup: x = w x_i + (1 - w) x_j, and the labels alike, with w from Beta(alpha, alpha).
 
     Every pair draws its own w; labels (N,) become soft labels (N, classes). Source: Zhang et al.
-    (2018), "mixup: beyond empirical risk minimization", equation 1.
+    (2018), "mixup: beyond empirical risk minimization", section 2.
     """
 
     def mix(x: Tensor, y: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:

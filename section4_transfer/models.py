@@ -99,7 +99,7 @@ def initialise(model: nn.Module, generator: torch.Generator) -> nn.Module:
     """Give the network fresh weights, drawn from `generator` alone; return it.
 
     Convolutions: N(0, 2 / (out_channels k^2)), which keeps the gradient's size from layer to layer
-    (He et al. 2015, "Delving deep into rectifiers", equation 14). Linear layers: N(0, 1 / in),
+    where there is no batch norm (He et al. 2015, "Delving deep into rectifiers", equation 14). Linear layers: N(0, 1 / in),
     which keeps the signal's size; the gradient of all layers below is in proportion to the head's
     weights. Biases: 0. Batch norm: the identity.
     """

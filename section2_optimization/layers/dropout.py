@@ -1,4 +1,4 @@
-"""Dropout: in each step a random half of the units is silent, so that none can rely on another."""
+"""Dropout: in each step a random part of the units is silent, so that none can rely on another."""
 
 import numpy as np
 

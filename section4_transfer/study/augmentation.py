@@ -89,7 +89,8 @@ class AugmentationStudy(Study):
         """Draw the figures of this study."""
         sizes = {fraction: len(kept) for fraction, kept in self.fractions.items()}
         gains = find_gains(groups, self.sets, list(self.fractions))
-        plots_augmentation.draw_all(path, groups, gains, sizes, self.data.title)
+        images = f"{self.data.title}, {len(self.data.y_train):,} images of {self.size} pixels"
+        plots_augmentation.draw_all(path, groups, gains, sizes, images)
         plots_augmentation.grid(path / "grid.png", self.data, self.recipe.crop)
 
 

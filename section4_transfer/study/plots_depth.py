@@ -46,7 +46,7 @@ def first_gradient(path: Path, groups: Groups, depths: list[int], title: str) ->
         ax.plot(range(len(norms)), norms, label=name, **_style(name, depths))
     ax.set(
         xlabel="epoch (0: before the first step)",
-        ylabel="mean norm of the gradient",
+        ylabel="mean norm of the weights' gradient",
         yscale="log",
         title=f"Gradient at the first convolution: {title}",
     )
@@ -65,7 +65,7 @@ def gradient_at_start(path: Path, groups: Groups, depths: list[int], title: str)
         ax.plot(place, norms, label=name, **style)
     ax.set(
         xlabel="depth of the convolution: 0 the first, 1 the last",
-        ylabel="norm of the gradient",
+        ylabel="norm of the weights' gradient",
         yscale="log",
         title=f"Gradients before the first step: {title}",
     )
@@ -100,14 +100,14 @@ def gradient_map(path: Path, groups: Groups, title: str) -> None:
             axis.get_major_locator().set_params(integer=True)
         ax.grid(False)
     axes[0, 0].set_ylabel("layer, from the input")
-    fig.colorbar(image, ax=axes, label="mean norm of the gradient")
+    fig.colorbar(image, ax=axes, label="mean norm of the weights' gradient")
     fig.suptitle(f"Gradients by layer: {title}")
     save_figure(fig, path)
 
 
 def error_against_depth(path: Path, groups: Groups, depths: list[int], title: str) -> None:
     """Training and test error by depth: degradation, and its cure; means over seeds."""
-    fig, axes = new_figure(1, 2, (10, 4.2), sharex=True)
+    fig, axes = new_figure(1, 2, (10, 4.2), sharex=True, sharey=True)
     for color, marker, kind in zip(COLORS, MARKERS, ("resnet", "plain"), strict=False):
         there = [depth for depth in depths if f"{kind}-{depth}" in groups]
         if not there:
@@ -121,8 +121,11 @@ def error_against_depth(path: Path, groups: Groups, depths: list[int], title: st
             for depth, values in zip(there, errors, strict=True):
                 if len(values) > 1:
                     ax.plot([depth] * len(values), values, ".", color=color, alpha=0.5)
-    for ax, which in zip(axes, ("Training (last epoch)", "Test"), strict=True):
-        ax.set(xlabel="depth (layers)", ylabel="error (%)", title=which, xticks=depths)
+    axes[0].set(ylabel="error (%)", title="Augmented training images, in the last epoch")
+    axes[1].set_title("Test images")
+    for ax in axes:
+        ax.set(xlabel="depth (layers)", xticks=depths)
+        ax.yaxis.set_tick_params(labelleft=True)
     axes[0].legend()
     fig.suptitle(f"Error against depth: {title}")
     save_figure(fig, path)

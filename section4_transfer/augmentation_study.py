@@ -66,10 +66,7 @@ def main(argv: list[str] | None = None) -> dict:
     from section4_transfer.models import check_size
     from section4_transfer.study.augmentation import MODELS, AugmentationStudy, choose_sets
 
-    try:
-        check_size(MODELS[args.model](2), args.resize)
-    except ValueError as error:
-        parser.error(f"argument --resize: {error}")
+    check_size(MODELS[args.model](2), args.resize)
     try:
         sets = choose_sets(args.only)
     except ValueError as error:

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from shared_utils.errors import UserError
+
 DEPTHS = (20, 32, 44, 56, 110)  # those of the paper
 WIDTHS = (16, 32, 64)  # channels of the three stages
 
@@ -99,9 +101,9 @@ def initialise(model: nn.Module, generator: torch.Generator) -> nn.Module:
     """Give the network fresh weights, drawn from `generator` alone; return it.
 
     Convolutions: N(0, 2 / (out_channels k^2)), which keeps the gradient's size from layer to layer
-    where there is no batch norm (He et al. 2015, "Delving deep into rectifiers", equation 14). Linear layers: N(0, 1 / in),
-    which keeps the signal's size; the gradient of all layers below is in proportion to the head's
-    weights. Biases: 0. Batch norm: the identity.
+    where there is no batch norm (He et al. 2015, "Delving deep into rectifiers", equation 14).
+    Linear layers: N(0, 1 / in), which keeps the signal's size; the gradient of all layers below is
+    in proportion to the head's weights. Biases: 0. Batch norm: the identity.
     """
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
@@ -116,10 +118,11 @@ def initialise(model: nn.Module, generator: torch.Generator) -> nn.Module:
 
 
 def check_size(model: nn.Module, size: int) -> None:
-    """Raise ValueError when images of `size` pixels a side are too small for the network."""
+    """Raise UserError when images of `size` pixels a side are too small for the network."""
     if size < model.min_size:
-        raise ValueError(
-            f"images of {size} pixels are too small for this network, which needs {model.min_size}"
+        raise UserError(
+            f"images of {size} pixels are too small for this network: --resize or --size must be at"
+            f" least {model.min_size}"
         )
 
 

@@ -39,18 +39,14 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> dict:
     """Train, test once, write the weights and what they are, return the summary."""
-    parser = build_parser()
-    args = flags.parse_study_args(parser, argv, QUICK)
+    args = flags.parse_study_args(build_parser(), argv, QUICK)
 
     # PyTorch takes seconds to import: only now.
     from section4_transfer.engine.runtime import init_runtime
     from section4_transfer.models import check_size, resnet18
     from section4_transfer.study.pretraining import Pretraining
 
-    try:
-        check_size(resnet18(2), args.resize)
-    except ValueError as error:
-        parser.error(f"argument --resize: {error}")
+    check_size(resnet18(2), args.resize)
     recipe = flags.recipe_from(vars(args))
     with init_runtime(args.device, args.precision, args.threads) as runtime:
         recipe.check(runtime.world)

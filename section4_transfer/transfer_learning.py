@@ -75,8 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> dict:
     """Train all networks with every number of labels, test each once, return the summary."""
-    parser = build_parser()
-    args = flags.parse_study_args(parser, argv, QUICK)
+    args = flags.parse_study_args(build_parser(), argv, QUICK)
 
     # PyTorch takes seconds to import: only now.
     from section4_transfer.engine.runtime import init_runtime
@@ -85,10 +84,7 @@ def main(argv: list[str] | None = None) -> dict:
     from section4_transfer.study.labels import label_counts
     from section4_transfer.study.transfer import TransferStudy
 
-    try:
-        check_size(resnet18(2), args.resize)
-    except ValueError as error:
-        parser.error(f"argument --resize: {error}")
+    check_size(resnet18(2), args.resize)
     lrs = dict.fromkeys(LEARNING_RATES, args.lr) if args.lr else LEARNING_RATES
     recipe = flags.recipe_from(vars(args), lr=lrs["scratch"])
     with init_runtime(args.device, args.precision, args.threads) as runtime:

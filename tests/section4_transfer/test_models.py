@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from section4_transfer.models import CifarNet, check_size, initialise, resnet18
 from shared_utils.datasets.color_images import generator
+from shared_utils.errors import UserError
 
 
 @pytest.mark.parametrize(
@@ -79,5 +80,5 @@ def test_a_depth_that_is_not_6n_plus_2_is_refused(depth):
 
 def test_images_that_vanish_are_refused():
     check_size(CifarNet(8), 4)
-    with pytest.raises(ValueError, match="needs 32"):
+    with pytest.raises(UserError, match="--resize or --size must be at least 32"):
         check_size(resnet18(2), 31)

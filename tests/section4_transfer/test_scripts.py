@@ -275,10 +275,7 @@ def test_the_quickstart_learns(tmp_path, monkeypatch):
     ("script", "flags", "words"),
     [
         (resnet_vs_plain, ["--depth", "21"], "6n + 2"),
-        (resnet_vs_plain, ["--size", "3"], "needs 4"),
-        (transfer_learning, ["--resize", "31"], "needs 32"),
         (transfer_learning, ["--freeze", "6"], "invalid choice"),
-        (augmentation_study, ["--resize", "31"], "needs 32"),
         (augmentation_study, ["--fractions", "0"], "above 0"),
         (augmentation_study, ["--only", "blur"], "'blur' is not one of 'none', 'crop'"),
     ],
@@ -287,6 +284,20 @@ def test_bad_flags_end_with_one_line_and_status_2(script, flags, words, capsys):
     with pytest.raises(SystemExit) as caught:
         script.main(flags)
     assert caught.value.code == 2 and words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("script", "flags", "least"),
+    [
+        (resnet_vs_plain, ["--size", "3"], 4),
+        (pretrain, ["--resize", "31"], 32),
+        (transfer_learning, ["--resize", "31"], 32),
+        (augmentation_study, ["--resize", "31"], 32),
+    ],
+)
+def test_images_too_small_for_the_network_are_refused_at_once(script, flags, least):
+    with pytest.raises(UserError, match=f"--resize or --size must be at least {least}"):
+        script.main([*flags, "--data-dir", "/nowhere"])
 
 
 def test_what_a_user_can_fix_is_one_line_and_status_2(tmp_path):

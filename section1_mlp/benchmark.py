@@ -213,7 +213,7 @@ def draw(results: list[dict]):
     )
     ax.set_xticks(BATCH_SIZES, BATCH_SIZES)
     ax.xaxis.minorticks_off()
-    ax.set_title("One training step, 784-256-128-10: median and quartiles")
+    ax.set_title("One training step, 784-256-128-10: medians; band: from opposite quartiles")
     ax.legend()
     return fig
 

@@ -1,10 +1,9 @@
 """From bytes to what a network sees, and augmentation: the training images, slightly changed.
 
 A label survives small changes of its image, so every pass may show other images. (Mixup changes the
-label, too.) All of it runs on
-batches, on the device that trains, yet every image draws its own change. Each augmentation is a
-function of images (N, 3, H, W) in [0, 1], labels and a generator (on the CPU, so that a seed means
-the same changes on every device), and returns images and labels.
+label, too.) All of it runs on batches, on the device that trains, yet every image draws its own
+change. Each augmentation is a function of images (N, 3, H, W) in [0, 1], labels and a generator (on
+the CPU, so that a seed means the same changes on every device), and returns images and labels.
 """
 
 import math

@@ -117,12 +117,12 @@ def initialise(model: nn.Module, generator: torch.Generator) -> nn.Module:
     return model
 
 
-def check_size(model: nn.Module, size: int) -> None:
-    """Raise UserError when images of `size` pixels a side are too small for the network."""
+def check_size(model: nn.Module, size: int, flag: str = "--resize") -> None:
+    """Raise UserError when images of `size` pixels a side are too small; `flag` sets the size."""
     if size < model.min_size:
         raise UserError(
-            f"images of {size} pixels are too small for this network: --resize or --size must be at"
-            f" least {model.min_size}"
+            f"images of {size} pixels are too small for this network: {flag} must be at least"
+            f" {model.min_size}"
         )
 
 

@@ -29,8 +29,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--arm",
-        help="the network: the name of its .pt file, such as resnet-20 or fine-tuned (default: the"
-        " best in validation accuracy)",
+        help="the network: the name of its .pt file or in the study's tables, such as resnet-20 or"
+        " fine-tuned (default: the best in validation accuracy)",
     )
     return parser
 

@@ -66,7 +66,7 @@ def main(argv: list[str] | None = None) -> dict:
 
     try:
         for depth in args.depth:
-            check_size(CifarNet(depth), args.size)
+            check_size(CifarNet(depth), args.size, "--size")
     except ValueError as error:
         parser.error(str(error))
     recipe, seeds = flags.recipe_from(vars(args)), range(args.seed, args.seed + args.seeds)

@@ -114,7 +114,7 @@ _FLAGS = {
     "runs_dir": (folder_path, "where the run's folder is made"),
     "threads": (positive_int, "processor cores that share every batch; changes no result"),
     "rounds": (positive_int, "turns of each contender; medians are over them"),
-    "steps": (positive_int, "training steps in a turn"),
+    "steps": (positive_int, "steps in a turn"),
     "samples": (positive_int, "training images of the timed epoch"),
     "checkpoint_minutes": (positive_float, "keep a checkpoint this often, beside every epoch's"),
 }

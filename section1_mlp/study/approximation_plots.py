@@ -62,8 +62,8 @@ def draw_by_hand(targets: dict[str, Target], outputs: dict[Network, np.ndarray])
         (20, 100, by_hand.SLOPE), (COLORS[4], COLORS[1], COLORS[0]), strict=True
     ):
         bump = by_hand.steps((-0.25, 0.25), (1, -1), slope=slope)
-        axes[0].plot(x, bump.forward(x), color=color, label=f"k = {slope:.0f}")
-    axes[0].set(title="sigmoid(k(x + 0.25)) - sigmoid(k(x - 0.25))", ylabel="value", xlabel="x")
+        axes[0].plot(x, bump.forward(x), color=color, label=f"s = {slope:.0f}")
+    axes[0].set(title="sigmoid(s(x + 0.25)) - sigmoid(s(x - 0.25))", ylabel="value", xlabel="x")
     for ax, (name, model) in zip(axes[1:], by_hand.networks(targets, width).items(), strict=True):
         target, hand = targets[name], f"by hand, {model.layer_sizes[1]} units"
         ax.plot(x, target.y_dense, color="black", lw=3, alpha=0.35, label="target")

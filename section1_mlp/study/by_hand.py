@@ -1,6 +1,6 @@
 """Networks whose weights are set by hand, as the proof of the approximation theorem sets them.
 
-A steep sigmoid is a step: sigmoid(k (x - c)) rises from 0 to 1 around c, within a few 1/k. Two of
+A steep sigmoid is a step: sigmoid(s (x - c)) rises from 0 to 1 around c, within a few 1/s. Two of
 them with opposite signs are a bump, and bumps side by side follow any continuous function, as the
 bars of a histogram do. One hidden layer is enough; training is not needed.
 """

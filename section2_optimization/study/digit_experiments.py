@@ -57,7 +57,10 @@ def compare_norms(found: Searches, a: str, b: str, where: str) -> list[str]:
         what = f"{where.format(place)}: test accuracy, {NORMS[a]} minus {NORMS[b]}"
         lost = [NORMS[norm] for norm in (a, b) if found[norm, place].diverged]
         if lost:
-            lines.append(f"{what}: nothing to compare, {' and '.join(lost)} diverged at every rate")
+            lines.append(
+                f"{what}: nothing to compare, some seed of {' and of '.join(lost)} diverged at every"
+                " rate"
+            )
             continue
         difference = paired_difference(
             found[a, place].test("acc"), found[b, place].test("acc"), comparisons=len(places)

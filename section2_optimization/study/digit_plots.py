@@ -42,7 +42,7 @@ def draw_norms(path: Path, found: Searches, title: str, *, xlabel: str) -> None:
     axes[0].set_ylabel("accuracy at the best rate")
     axes[0].legend()
     lost = any(search.diverged for search in found.values())
-    _title(fig, found, title, "hollow: diverged, counted as guessing" if lost else "")
+    _title(fig, found, title, "hollow: a seed diverged, counted as guessing" if lost else "")
     save_figure(fig, path)
 
 

@@ -5,7 +5,7 @@
     devices.py            which device, which precision, and what to say when memory runs out
     runtime.py            the machine, to a training: one small object
     distributed.py        the same object for one of several processes
-    state_files.py         what is kept on disk between two steps
+    state_files.py        what is kept on disk between two steps
     weights.py            files of weights, ours and those of others
 
 PyTorch takes seconds to import. So the names below are looked up when they are first asked for.

@@ -111,8 +111,8 @@ def curves(path: Path, groups: Groups, title: str) -> None:
         style = {"color": COLORS[place - 1], "marker": MARKERS[place - 1]}
         if name.startswith("none"):
             style = {"color": "0.45", "marker": "o", "linestyle": ":"}
-        elif name == "all":
-            style = {"color": "black", "marker": "s", "linestyle": "--"}
+        elif name.startswith("all"):
+            style = {"color": "0.45", "marker": "s", "linestyle": "--"}
         rows = outcomes[0].history.rows
         epochs = [row["epoch"] for row in rows]
         axes[0].plot(epochs, [row["train_loss"] for row in rows], label=name, **style)

@@ -5,6 +5,7 @@ classes, the size of the images, the channels' mean and deviation and the archit
 needed to show the network a picture.
 """
 
+from contextlib import suppress
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -55,13 +56,14 @@ def choose_network(folder: Path, arm: str | None) -> Path:
     saved = {p.stem: p for p in sorted(folder.glob("*.json")) if p.with_suffix(".pt").exists()}
     if arm is not None and arm in saved:
         return saved[arm]
-    contents = {path: read_json(path, _REMEDY) for path in saved.values()}
-    for path, content in contents.items():
-        if arm is not None and arm == content.get("arm"):  # its name in the tables
-            return path
+    for path in saved.values() if arm is not None else ():
+        with suppress(UserError):  # of another network
+            if read_json(path, _REMEDY).get("arm") == arm:
+                return path
     if arm is not None or not saved:
         known = f": there are {', '.join(saved)}" if saved else ""
         raise UserError(f"{folder} holds no network{f' called {arm}' if arm else ''}{known}")
+    contents = {path: read_json(path, _REMEDY) for path in saved.values()}
     compared = {path: c for path, c in contents.items() if c.get("arm") != "rotation"}
     accuracies = {path: c.get("val_acc") for path, c in (compared or contents).items()}
     numbers = {path: acc for path, acc in accuracies.items() if isinstance(acc, float)}

@@ -183,7 +183,7 @@ def _conditions(data: dict) -> dict:
     runtime = data.get("runtime", {})
     return {
         "the source of the pretrained weights": data.get("weights"),
-        "the digest of their file": data.get("weights_sha256"),
+        "the digest of the pretrained weights' file": data.get("weights_sha256"),
         "the precision": runtime.get("precision"),
         "the number of processes": runtime.get("processes"),
     }

@@ -41,6 +41,18 @@ def test_gradients_are_those_of_central_differences(activation, output):
             assert grads[key][index] == pytest.approx((losses[0] - losses[1]) / 2e-6, abs=1e-8)
 
 
+def test_a_prediction_between_loss_and_backward_changes_no_gradient():
+    model, x, y = problem("relu", 3, "softmax")
+    model.loss(x, y)
+    model.backward()
+    expected = {key: grad.copy() for key, grad in model.grads.items()}
+    model.loss(x, y)
+    model.forward(x[::-1] + 1)
+    model.backward()
+    for key, grad in expected.items():
+        np.testing.assert_array_equal(model.grads[key], grad)
+
+
 def test_duplicating_the_batch_leaves_the_gradient_alone():
     # The loss is a mean: a gradient divided once more by the batch size would halve here.
     model, x, y = problem("tanh", 3, "softmax")

@@ -80,5 +80,5 @@ def test_a_depth_that_is_not_6n_plus_2_is_refused(depth):
 
 def test_images_that_vanish_are_refused():
     check_size(CifarNet(8), 4)
-    with pytest.raises(UserError, match="--resize or --size must be at least 32"):
+    with pytest.raises(UserError, match="too small for this network: --resize must be at least 32"):
         check_size(resnet18(2), 31)

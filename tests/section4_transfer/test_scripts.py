@@ -1,3 +1,4 @@
+import hashlib
 import json
 import signal
 import subprocess
@@ -65,6 +66,7 @@ def test_transfer_learning_writes_every_output(tmp_path, monkeypatch):
     folder = tmp_path / "transfer_learning"
     assert list(summary["runs"]) == [f"{m} (20 labels)" for m in transfer.METHODS]
     assert summary["weights"] == "rotation"
+    assert json.loads((folder / "config.json").read_text())["data"]["weights"] == "rotation"
     assert len(summary["conclusions"]) == 2 and len(figures(folder)) == 5
     assert {path.name for path in folder.glob("*.pt")} == {
         "rotation.pt", "scratch.pt", "frozen.pt", "fine-tuned.pt",
@@ -113,6 +115,9 @@ def test_pretrained_weights_serve_another_task_with_their_own_normalization(tmp_
     )
     assert frozen["mean"] == about["mean"] != scratch["mean"]
     assert "frozen_stages.png" in figures(folder)
+    used = json.loads((folder / "config.json").read_text())["data"]
+    assert used["weights"] == str(weights)
+    assert used["weights_sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
     kept, tuned = (file_state(path) for path in (weights, folder / "3-of-5-frozen.pt"))
     for key, value in kept.items():
         if not key.startswith(("layer3", "layer4", "fc")):
@@ -296,7 +301,7 @@ def test_bad_flags_end_with_one_line_and_status_2(script, flags, words, capsys):
     ],
 )
 def test_images_too_small_for_the_network_are_refused_at_once(script, flags, least):
-    with pytest.raises(UserError, match=f"--resize or --size must be at least {least}"):
+    with pytest.raises(UserError, match=f"network: {flags[0]} must be at least {least}"):
         script.main([*flags, "--data-dir", "/nowhere"])
 
 

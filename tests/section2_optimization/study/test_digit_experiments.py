@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from section2_optimization.study import digit_plots
 from section2_optimization.study.digit_experiments import (
     BATCH_SIZES,
     DEEP,
@@ -82,14 +83,28 @@ def test_the_growth_of_the_best_rate_is_found(power):
     assert growth.endswith("in proportion it would be 6, by the root 3")
 
 
+def test_the_growth_of_the_best_rate_is_told_by_seed():
+    def best_at(doublings):  # for each of three seeds
+        losses = [[abs(k - d) for d in doublings] for k in range(8)]
+        rows = [[[{"val_loss": loss}] for loss in seeds] for seeds in losses]
+        return Search(with_lrs(DEEP, [0.001 * 2**k for k in range(8)]), rows, doublings[0], [])
+
+    searches = {(size,): best_at([0, 0, 0]) for size in BATCH_SIZES[:-1]}
+    searches[BATCH_SIZES[-1],] = best_at([5, 5, 6])
+    _, growth = conclude_learning_rates(searches)
+    assert "grows by 5 to 6 doublings, 5.33 on average of 3 seeds" in growth
+
+
 def test_what_diverged_is_compared_with_nothing():
     fine, lost = found(DEEP, [0.8, 0.9], (0.5, 0.6)), found(DEEP, [0.1, 0.1], (math.inf, 0.3))
     assert lost.diverged and not fine.diverged
+    other_rate = Search([DEEP, DEEP], [*lost.rows, *fine.rows], 1, fine.tests)
+    assert not other_rate.diverged  # the chosen one did not
     searches = {("batch", 1): fine, ("", 1): lost, ("batch", 2): fine, ("", 2): fine}
     first, second = compare_norms(searches, "batch", "", "scale {}")
     assert first == (
         "scale 1: test accuracy, batch norm minus no normalisation: nothing to compare,"
-        " no normalisation diverged at every rate"
+        " some seed of no normalisation diverged at every rate"
     )
     assert "scale 2: test accuracy, batch norm minus no normalisation: +0.00 points" in second
 
@@ -106,3 +121,14 @@ def free(name):
     asked = {"weight-scale": {"weight_scale": 1, "norm": ""}, "batch-size": {"norm": ""}}
     asked["overfitting"] = {"dropout": 0, "weight_decay": 0}
     return {"lr": 1, "batch_size": 1} | asked.get(name, {})
+
+
+def test_what_diverged_is_drawn_hollow(monkeypatch):
+    figures = []
+    monkeypatch.setattr(digit_plots, "save_figure", lambda fig, path: figures.append(fig))
+    fine, lost = found(DEEP, [0.8, 0.9]), found(DEEP, [0.1, 0.2], (math.inf, 0.3))
+    digit_plots.draw_norms(None, {("", 1): fine, ("", 10): lost}, "nothing", xlabel="scale")
+    for ax in figures[0].axes:
+        hollow = [line for line in ax.lines if line.get_markerfacecolor() == "w"]
+        assert [line.get_xdata().tolist() for line in hollow] == [[10]]
+    assert figures[0].axes[1].lines[1].get_ydata() == pytest.approx([0.15])

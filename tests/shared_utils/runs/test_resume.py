@@ -140,7 +140,7 @@ def test_a_run_is_not_continued_with_other_weights_or_another_arithmetic(tmp_pat
             {"weights": "imagenet"},
             "of the pretrained weights was rotation, now imagenet",
         ),
-        ({"weights_sha256": "b"}, "the digest of their file was a, now b"),
+        ({"weights_sha256": "b"}, "the digest of the pretrained weights' file was a, now b"),
         ({"precision": "fp32"}, "the precision was bf16, now fp32"),
         ({"processes": 2}, "the number of processes was 1, now 2"),
     ):

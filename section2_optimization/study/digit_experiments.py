@@ -58,8 +58,8 @@ def compare_norms(found: Searches, a: str, b: str, where: str) -> list[str]:
         lost = [NORMS[norm] for norm in (a, b) if found[norm, place].diverged]
         if lost:
             lines.append(
-                f"{what}: nothing to compare, some seed of {' and of '.join(lost)} diverged at every"
-                " rate"
+                f"{what}: nothing to compare, some seed of {' and of '.join(lost)} diverged"
+                " at every rate"
             )
             continue
         difference = paired_difference(

@@ -126,7 +126,8 @@ def free(name):
 def test_what_diverged_is_drawn_hollow(monkeypatch):
     figures = []
     monkeypatch.setattr(digit_plots, "save_figure", lambda fig, path: figures.append(fig))
-    fine, lost = found(DEEP, [0.8, 0.9]), found(DEEP, [0.1, 0.2], (math.inf, 0.3))
+    fine = found(DEEP, [0.8, 0.9], (0.5, 0.6))
+    lost = found(DEEP, [0.1, 0.2], (math.inf, 0.3))
     digit_plots.draw_norms(None, {("", 1): fine, ("", 10): lost}, "nothing", xlabel="scale")
     for ax in figures[0].axes:
         hollow = [line for line in ax.lines if line.get_markerfacecolor() == "w"]

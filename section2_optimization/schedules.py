@@ -53,7 +53,7 @@ def linear_warmup(t: int, lr: float, warmup: int) -> float:
     return lr * min(1.0, (t + 1) / warmup)
 
 
-def one_cycle(
+def onecycle(
     t: int,
     lr: float,
     total: int,
@@ -72,7 +72,7 @@ def one_cycle(
     peak = warmup_fraction * total - 1
     if not 0 < peak < total - 1:
         raise ValueError(
-            f"one_cycle needs steps to rise and to fall: {total} are too few"
+            f"onecycle needs steps to rise and to fall: {total} are too few"
             f" with a warmup_fraction of {warmup_fraction}"
         )
     start = lr / start_divisor
@@ -81,7 +81,7 @@ def one_cycle(
     return _half_cosine(lr, start / end_divisor, (t - peak) / (total - 1 - peak))
 
 
-SCHEDULES = ("constant", "step", "exponential", "cosine", "warmup", "one-cycle")
+SCHEDULES = ("constant", "step", "exponential", "cosine", "warmup", "onecycle")
 
 
 def make_schedule(name: str, lr: float, total: int) -> Callable[[int], float]:
@@ -96,7 +96,7 @@ def make_schedule(name: str, lr: float, total: int) -> Callable[[int], float]:
         "exponential": partial(exponential, lr=lr, factor=0.01 ** (1 / total)),
         "cosine": partial(cosine, lr=lr, total=total),
         "warmup": partial(linear_warmup, lr=lr, warmup=math.ceil(total / 10)),
-        "one-cycle": partial(one_cycle, lr=lr, total=total),
+        "onecycle": partial(onecycle, lr=lr, total=total),
     }
     if name not in schedules:
         raise ValueError(f"there is no schedule {name!r}; there are {', '.join(SCHEDULES)}")

@@ -47,15 +47,15 @@ torch_lr = torch.optim.lr_scheduler
             lambda o, n: torch_lr.LinearLR(o, 1 / 5, total_iters=4),
         ),
         (
-            lambda t, n: schedules.one_cycle(t, LR, n),
+            lambda t, n: schedules.onecycle(t, LR, n),
             lambda o, n: torch_lr.OneCycleLR(o, LR, total_steps=n + 1),
         ),
     ],
-    ids=["constant", "step", "exponential", "cosine", "warmup", "one-cycle"],
+    ids=["constant", "step", "exponential", "cosine", "warmup", "onecycle"],
 )
 def test_schedules_match_pytorch(ours, theirs, total, request):
-    # PyTorch's one-cycle refuses the step after its last: it is given one more.
-    horizon = total + 1 if "one-cycle" in request.node.callspec.id else total
+    # PyTorch's onecycle refuses the step after its last: it is given one more.
+    horizon = total + 1 if "onecycle" in request.node.callspec.id else total
     expected = torch_rates(lambda optimizer: theirs(optimizer, total), total)
     assert [ours(t, horizon) for t in range(total)] == pytest.approx(expected, rel=1e-10, abs=1e-12)
 
@@ -67,9 +67,9 @@ def test_closed_forms():
     assert schedules.cosine(5, LR, 10) == pytest.approx(LR / 2)
     assert schedules.cosine(10, LR, 10) == pytest.approx(0, abs=1e-16)
     assert [schedules.linear_warmup(t, 1.0, 4) for t in range(6)] == [0.25, 0.5, 0.75, 1, 1, 1]
-    assert schedules.one_cycle(0, LR, 100) == pytest.approx(LR / 25)
-    assert schedules.one_cycle(29, LR, 100) == pytest.approx(LR)
-    assert schedules.one_cycle(99, LR, 100) == pytest.approx(LR / 25e4)
+    assert schedules.onecycle(0, LR, 100) == pytest.approx(LR / 25)
+    assert schedules.onecycle(29, LR, 100) == pytest.approx(LR)
+    assert schedules.onecycle(99, LR, 100) == pytest.approx(LR / 25e4)
 
 
 @pytest.mark.parametrize("name", schedules.SCHEDULES)
@@ -77,7 +77,7 @@ def test_closed_forms():
 def test_named_schedules_give_usable_rates(name, total):
     rates = [schedules.make_schedule(name, LR, total)(t) for t in range(total)]
     assert all(0 < rate <= LR * (1 + 1e-12) for rate in rates)
-    assert (max(rates) == pytest.approx(LR)) or name == "one-cycle"
+    assert (max(rates) == pytest.approx(LR)) or name == "onecycle"
 
 
 def test_named_schedules_end_where_their_description_says():
@@ -85,7 +85,7 @@ def test_named_schedules_end_where_their_description_says():
     assert last["constant"] == last["warmup"] == 1
     assert last["step"] == pytest.approx(0.01)
     assert last["exponential"] == pytest.approx(0.01, rel=0.02)
-    assert last["cosine"] < 1e-4 and last["one-cycle"] < 1e-5
+    assert last["cosine"] < 1e-4 and last["onecycle"] < 1e-5
 
 
 @pytest.mark.parametrize(
@@ -95,9 +95,9 @@ def test_named_schedules_end_where_their_description_says():
         (lambda: schedules.constant(-1, LR), "step must lie"),
         (lambda: schedules.constant(0, 0.0), "lr must be"),
         (lambda: schedules.cosine(11, LR, 10), r"0\.\.10"),
-        (lambda: schedules.one_cycle(10, LR, 10), r"0\.\.9"),
-        (lambda: schedules.one_cycle(0, LR, 10, warmup_fraction=1.0), "warmup_fraction"),
-        (lambda: schedules.make_schedule("one-cycle", LR, 3)(0), "too few"),
+        (lambda: schedules.onecycle(10, LR, 10), r"0\.\.9"),
+        (lambda: schedules.onecycle(0, LR, 10, warmup_fraction=1.0), "warmup_fraction"),
+        (lambda: schedules.make_schedule("onecycle", LR, 3)(0), "too few"),
         (lambda: schedules.step_decay(0, LR, 0), "every must be"),
         (lambda: schedules.exponential(0, LR, -0.1), "factor must be"),
         (lambda: schedules.linear_warmup(0, LR, 0), "warmup must be"),

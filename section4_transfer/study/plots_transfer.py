@@ -3,7 +3,7 @@
 from itertools import cycle
 from pathlib import Path
 
-from section4_transfer.pretrained import PretrainedWeights
+from section4_transfer.pretrained import STAGES, PretrainedWeights
 from section4_transfer.study.labels import with_frozen_stages, with_labels
 from section4_transfer.study.variants import Groups
 from shared_utils.plotting import COLORS, MARKERS, new_figure, save_figure
@@ -51,7 +51,10 @@ def accuracy_against_labels(path: Path, groups: Groups, labels: list[int], title
 def frozen_stages(
     path: Path, groups: Groups, labels: list[int], freeze: list[int], title: str
 ) -> None:
-    """Test accuracy by the number of stages that fine-tuning leaves as they are."""
+    """Test accuracy by the number of stages that fine-tuning leaves as they are.
+
+    For comparison, the head alone (hollow: it sees no augmentation) and training from scratch.
+    """
     fig, ax = new_figure()
     names = {0: "fine-tuned"} | {k: with_frozen_stages(k) for k in freeze}
     for n, color, marker in zip(labels, cycle(COLORS), cycle(MARKERS)):
@@ -60,7 +63,14 @@ def frozen_stages(
         }
         style = {"color": color, "marker": marker}
         ylabel = draw_accuracies(ax, list(found), list(found.values()), f"{n:,} labels", style)
-    ax.set(xlabel="frozen stages of the backbone", ylabel=ylabel, title=title, xticks=list(names))
+        if (head := with_labels("frozen", n)) in groups:
+            alone = style | {"ls": "", "mfc": "white", "zorder": 3}
+            draw_accuracies(ax, [len(STAGES)], [groups[head]], "the head alone", alone)
+        if (scratch := with_labels("scratch", n)) in groups:
+            accuracy = summarize(groups[scratch])["over_seeds"]["test_acc"]["mean"]
+            ax.axhline(100 * accuracy, color=color, ls="--", lw=1.2, label="from scratch")
+    ax.set(xlabel="frozen stages of the backbone", ylabel=ylabel, title=title)
+    ax.set_xticks(range(len(STAGES) + 1))
     ax.legend()
     save_figure(fig, path)
 

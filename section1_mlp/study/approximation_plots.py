@@ -44,9 +44,9 @@ def draw_fits(targets: dict[str, Target], outputs: dict[Network, np.ndarray]):
                     t, outputs[Network(name, activation, width)], color=color, lw=1.5, label=label
                 )
             ax.set(title=f"{activation}, {target.title}", ylim=(-2.4, 2.4))
-        row[0].set_ylabel("value / standard deviation")
     for ax in axes[-1]:
         ax.set_xlabel("t (radians)")
+    fig.supylabel("value / standard deviation", fontsize="medium")
     fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return fig
 

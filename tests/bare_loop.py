@@ -61,6 +61,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder")
     parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--lr", type=float, default=0.1)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     torch.manual_seed(args.seed)
@@ -75,7 +76,7 @@ def main() -> None:
     groups = [[p for p in net.parameters() if (p.ndim > 1) == kind] for kind in (True, False)]
     optimizer = torch.optim.SGD(
         [{"params": groups[0], "weight_decay": 5e-4}, {"params": groups[1]}],
-        *(0.05, 0.9),
+        *(args.lr, 0.9),
         nesterov=True,
     )
     steps = args.epochs * -(-len(x) // 32)

@@ -16,6 +16,7 @@ from shared_utils.cli import positive_int, start
 HERE = Path(__file__).resolve().parent
 QUICK = {
     "epochs": 4,
+    "lr": 0.05,
     "depth": [8, 14],
     "dataset": "photo-digits",
     "limit": 900,
@@ -27,7 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of this script's flags."""
     parser = argparse.ArgumentParser(description=__doc__)
     flags.add_study_flags(
-        parser, HERE / "runs", epochs=10, batch_size=32, lr=0.05, published=PUBLISHED
+        parser, HERE / "runs", epochs=10, batch_size=32, lr=0.1, published=PUBLISHED
     )
     parser.add_argument(
         "--depth",

@@ -64,5 +64,5 @@ def test_the_published_schedule_brings_the_published_recipe_and_explicit_flags_w
     assert recipe("--schedule", "step", "--weight-decay", "0.5", "--nesterov") == Recipe(
         10, 128, 0.1, 0.5, "step", crop=4 / 32
     )
-    assert recipe() == Recipe(10, 32, 0.05, 5e-4, "onecycle", crop=2 / 32)
+    assert recipe() == Recipe(10, 32, 0.1, 5e-4, "onecycle", crop=2 / 32)
     assert parser.parse_args(["--ema", "0.9"]).ema == 0.9

@@ -8,7 +8,6 @@ Source: Gidaris, Singh and Komodakis (2018), "Unsupervised representation learni
 image rotations", section 2.
 """
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from section4_transfer.engine.weights import (
+    file_digest,
     file_state,
     imagenet_state,
     normalization_of,
@@ -78,7 +78,7 @@ def _from_file(path: Path) -> PretrainedWeights:
     Images must be standardised as in the training of these weights.
     """
     origin, state, beside = str(path), file_state(path), path.with_suffix(".json")
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    sha256 = file_digest(path)
     remedy = "remove it, or pretrain again"
     about = read_json(beside, remedy) if beside.is_file() else {}
     if "mean" not in about:  # of another project

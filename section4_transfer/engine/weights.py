@@ -1,5 +1,6 @@
 """Files of weights: written whole or not at all, and read so that nothing in them can run."""
 
+import hashlib
 import json
 import pickle
 import re
@@ -28,6 +29,11 @@ def write_torch(path: Path, content: dict) -> None:
     buffer = BytesIO()
     torch.save(content, buffer)
     write_atomically(path, buffer.getvalue())
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def read_json(path: Path, remedy: str) -> dict:

@@ -112,7 +112,7 @@ def curves(path: Path, groups: Groups, title: str) -> None:
         if name.startswith("none"):
             style = {"color": "0.45", "marker": "o", "linestyle": ":"}
         elif name.startswith("all"):
-            style = {"color": "0.45", "marker": "s", "linestyle": "--"}
+            style = {"color": "#8B4513", "marker": "s", "linestyle": "--"}  # a colour of no other
         rows = outcomes[0].history.rows
         epochs = [row["epoch"] for row in rows]
         axes[0].plot(epochs, [row["train_loss"] for row in rows], label=name, **style)

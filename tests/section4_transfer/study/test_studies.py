@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from section4_transfer.engine.recipe import Recipe
-from section4_transfer.study import plots_classes, plots_depth, template
+from section4_transfer.study import plots_augmentation, plots_classes, plots_depth, template
 from section4_transfer.study.augmentation import (
     AugmentationStudy,
     augmentation_sets,
@@ -266,6 +266,16 @@ def test_the_error_is_drawn_for_the_kinds_that_were_trained(monkeypatch):
     assert [line.get_label() for line in train.lines] == ["plain"]
     assert train.lines[0].get_xydata().tolist() == [[8, 25], [14, 50]]
     assert test.lines[0].get_xydata().tolist() == [[8, 50], [14, 0]]
+
+
+def test_no_two_sets_of_augmentations_are_drawn_in_one_colour(monkeypatch):
+    figures = []
+    monkeypatch.setattr(plots_augmentation, "save_figure", lambda fig, path: figures.append(fig))
+    names = [name for name in augmentation_sets() if not name.startswith("all but")]
+    groups = {name: [outcome(name, 0, [0, 1], [0, 1])] for name in names}
+    plots_augmentation.curves(None, groups, "nothing")
+    for ax in figures[0].axes:
+        assert len({line.get_color() for line in ax.lines}) == len(names) == 9
 
 
 def test_many_depths_are_drawn_and_the_deepest_may_have_diverged(tmp_path):

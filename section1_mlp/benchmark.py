@@ -18,7 +18,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
 
 from section1_mlp.model import MLP
-from section1_mlp.training import SGD, train_steps
+from section1_mlp.optimizer import SGD
+from section1_mlp.training import train_steps
 from shared_utils.cli import add_shared_flags, open_run, parse_args, positive_int, start
 from shared_utils.datasets.minibatches import minibatches
 from shared_utils.plotting import COLORS, MARKERS, new_figure, save_figure, show_figures

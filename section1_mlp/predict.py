@@ -16,7 +16,7 @@ from section1_mlp.training import flat
 from shared_utils.cli import folder_path, start
 from shared_utils.errors import UserError
 from shared_utils.predictions import Answer, Classifier, add_picture_flags, answer_flags
-from shared_utils.weights import read_about
+from shared_utils.weights_about import read_about
 
 HERE = Path(__file__).resolve().parent
 
@@ -42,7 +42,9 @@ def main(argv: list[str] | None = None) -> list[Answer]:
 
 def load_classifier(weights: Path) -> Classifier:
     """Return the network of a file of weights. Raises UserError when it is not one of digits."""
-    from shared_utils.datasets.digit_photo import read_input  # SciPy takes a moment to import
+    from shared_utils.datasets.photographed_digit import (
+        read_input,  # SciPy takes a moment to import
+    )
 
     model, about = load_model(weights)
     about = read_about(weights, about, model.layer_sizes[-1])

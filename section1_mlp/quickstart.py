@@ -10,7 +10,8 @@ from threadpoolctl import threadpool_limits
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
 
 from section1_mlp.model import MLP
-from section1_mlp.training import SGD, flat
+from section1_mlp.optimizer import SGD
+from section1_mlp.training import flat
 from shared_utils.cli import add_data_dir_flag, start
 from shared_utils.datasets.gray_images import load_image_data
 from shared_utils.datasets.minibatches import minibatches

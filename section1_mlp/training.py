@@ -1,12 +1,10 @@
 """The training loop: forward, loss, backward, step; and the choice of the best epoch.
 
-A step goes against the gradient of a minibatch's loss. With momentum it follows a running sum of
-past gradients: what they agree on adds up, what they disagree on cancels. A constant learning rate
-keeps the weights jittering around the minimum; here it falls along half a cosine, which takes large
-steps first and settles at the end: lr_t = lr (1 + cos(pi t / T)) / 2, for step t of T.
+A constant learning rate keeps the weights jittering around the minimum; here it falls along half a
+cosine, which takes large steps first and settles at the end:
+lr_t = lr (1 + cos(pi t / T)) / 2, for step t of T.
 
-Sources: Polyak (1964) on momentum; Loshchilov and Hutter (2017), "SGDR", equation 5, without
-restarts.
+Source: Loshchilov and Hutter (2017), "SGDR", equation 5, without restarts.
 """
 
 import math
@@ -18,6 +16,7 @@ import numpy as np
 
 from section1_mlp.functions import cross_entropy
 from section1_mlp.model import MLP
+from section1_mlp.optimizer import SGD
 from shared_utils.datasets.gray_images import ImageData
 from shared_utils.datasets.minibatches import minibatches
 from shared_utils.runs import NO_RUN, History, Training, TrainingRun
@@ -28,29 +27,6 @@ EVALUATION_BATCH = 5000
 
 ComputeGradients = Callable[[MLP, np.ndarray, np.ndarray], float]  # as `compute_gradients`
 Evaluate = Callable[[MLP, np.ndarray, np.ndarray], tuple[float, float]]  # as `evaluate`
-
-
-class SGD:
-    """Stochastic gradient descent with momentum and weight decay, as PyTorch's SGD.
-
-    v <- momentum v + dW + weight_decay W;  W <- W - lr v
-    """
-
-    def __init__(self, lr: float, momentum: float = 0.0, weight_decay: float = 0.0):
-        self.lr, self.momentum, self.weight_decay = lr, momentum, weight_decay
-        self.velocity: dict[str, np.ndarray] = {}  # v of every parameter, zero at first
-
-    def step(self, params: dict[str, np.ndarray], grads: dict[str, np.ndarray]) -> None:
-        """Move every parameter, in place."""
-        for key, param in params.items():
-            if key not in self.velocity:
-                self.velocity[key] = np.zeros_like(param)
-            v = self.velocity[key]
-            v *= self.momentum
-            v += grads[key]
-            if self.weight_decay:
-                v += self.weight_decay * param
-            param -= self.lr * v
 
 
 def compute_gradients(model: MLP, x: np.ndarray, y: np.ndarray) -> float:
@@ -130,7 +106,7 @@ def fit(
     training = Training(
         model.params, optimizer.velocity, epochs=epochs, steps_per_epoch=per_epoch, samples=len(x)
     )
-    for step in run.watch(training, steps):  # see shared_utils/runs/training.py
+    for step in run.watch(training, steps):  # see shared_utils/runs/training_run.py
         if step.in_epoch % max(1, per_epoch // GRADIENT_SAMPLES_PER_EPOCH) == 0:
             norms = [np.linalg.norm(model.grads[f"W{n + 1}"]) for n in range(model.depth)]
             series = training.history.series.setdefault("gradient_norms", [])

@@ -17,7 +17,7 @@ from shared_utils.cli import add_shared_flags, open_run, parse_args, start
 from shared_utils.errors import UserError
 from shared_utils.files import write_atomically
 from shared_utils.seed import stream
-from shared_utils.weights import About, read_about
+from shared_utils.weights_about import About, read_about
 
 HERE = Path(__file__).resolve().parent
 QUICK = {}

@@ -20,7 +20,8 @@ from section3_cnn.speed.data_parallel import add_threads_flag, count_numbers
 from section3_cnn.study.experiment import sizes_of, train_all
 from section3_cnn.study.flags import add_training_flags
 from section3_cnn.study.plots import draw_shifts, draw_validation
-from section3_cnn.study.shifts import NETWORKS, SHIFTS, accuracy_by_shift, conclude
+from section3_cnn.study.shifts import NETWORKS, SHIFTS, accuracy_by_shift
+from section3_cnn.study.verdicts import compare_speed, conclude
 from section3_cnn.training import Settings, steps_per_epoch
 from shared_utils.cli import open_run, parse_args, start
 from shared_utils.datasets.gray_images import load_image_data
@@ -110,12 +111,6 @@ def summarize_networks(
             },
         }
     return runs
-
-
-def compare_speed(runs: dict[str, dict]) -> str:
-    """Return one sentence on the time of a step."""
-    ratio = runs["max"]["ms_per_step"] / runs["avg"]["ms_per_step"]
-    return f"a step with max pooling takes {ratio:.2f} times as long as one with average"
 
 
 if __name__ == "__main__":

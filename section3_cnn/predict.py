@@ -19,7 +19,7 @@ from section3_cnn.training import predict
 from shared_utils.cli import folder_path, start
 from shared_utils.errors import UserError
 from shared_utils.predictions import Answer, Classifier, add_picture_flags, answer_flags
-from shared_utils.weights import read_about
+from shared_utils.weights_about import read_about
 
 HERE = Path(__file__).resolve().parent
 
@@ -45,7 +45,9 @@ def main(argv: list[str] | None = None) -> list[Answer]:
 
 def load_classifier(weights: Path) -> Classifier:
     """Return the network of a file of weights. Raises UserError when it does not say what it is."""
-    from shared_utils.datasets.digit_photo import read_input  # SciPy takes a moment to import
+    from shared_utils.datasets.photographed_digit import (
+        read_input,  # SciPy takes a moment to import
+    )
 
     model, about = load_model(weights)
     about = read_about(weights, about, len(model.layers[-1].params["b"]))

@@ -27,7 +27,7 @@ from shared_utils.runs.memory import peak_memory_mib
 from shared_utils.runs.outcomes import Outcome, summarize
 from shared_utils.seed import stream
 from shared_utils.stats import mean_std
-from shared_utils.weights import describe_weights
+from shared_utils.weights_about import describe_weights
 
 HERE = Path(__file__).resolve().parent
 EPOCHS = {"small": 5, "deep": 8}

@@ -59,19 +59,19 @@ def main(argv: list[str] | None = None) -> dict:
     from section4_transfer.augment import Pipeline
     from section4_transfer.engine.devices import choose_precision
     from section4_transfer.engine.runtime import init_runtime
-    from section4_transfer.study import loops
+    from section4_transfer.study import contenders
     from shared_utils.datasets.color_images import load_torch_data
 
     with init_runtime(args.device, args.precision, args.threads) as runtime:
         if runtime.world > 1:
             raise UserError("this measures one process: start it with python, not with torchrun")
         data = load_torch_data(
-            *(args.dataset, args.data_dir, max(loops.EVALUATION_BATCHES)),
+            *(args.dataset, args.data_dir, max(contenders.EVALUATION_BATCHES)),
             skip_damaged=args.skip_damaged,
         )
         # Each step is an epoch to the lesson's loop, and there must be enough of them.
         steps = 2 + args.rounds * (args.steps + WARM_UP)
-        work = loops.Workload(
+        work = contenders.Workload(
             data.x_train.to(runtime.device),
             data.y_train.to(runtime.device),
             len(data.classes),
@@ -84,10 +84,10 @@ def main(argv: list[str] | None = None) -> dict:
         )
         has_bf16 = "bf16" in (args.precision, choose_precision("auto", runtime.device))
         groups = {
-            "layout": lambda: loops.layouts(work, has_bf16),
-            "optimizer": lambda: loops.optimizers(work),
-            "compile": lambda: loops.compilers(work),
-            "evaluation": lambda: loops.evaluations(work),
+            "layout": lambda: contenders.layouts(work, has_bf16),
+            "optimizer": lambda: contenders.optimizers(work),
+            "compile": lambda: contenders.compilers(work),
+            "evaluation": lambda: contenders.evaluations(work),
         }
         about = data.describe() | {"runtime": runtime.describe()}
         with open_run(args, "benchmark", about) as run:

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from shared_utils.runs.interrupts import Interrupted
-from shared_utils.runs.training import TrainingRun
+from shared_utils.runs.training_run import TrainingRun
 from tests.processes import run
 
 TIMINGS = ("seconds", "per_second", "ms_per_step", "memory")

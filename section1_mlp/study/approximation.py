@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from section1_mlp.model import MLP
+from section1_mlp.optimizer import SGD
 from section1_mlp.study.targets import Target
-from section1_mlp.training import SGD, train_steps
+from section1_mlp.training import train_steps
 from shared_utils.seed import stream
 
 LEARNING_RATES = {"relu": 0.03, "tanh": 0.05, "sigmoid": 0.05}

@@ -4,15 +4,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from section1_mlp.model import MLP
+from section1_mlp.optimizer import SGD
 from section1_mlp.speed.threads import Threads
 from section1_mlp.study.saved import save_model
-from section1_mlp.training import SGD, fit, flat
+from section1_mlp.training import fit, flat
 from shared_utils.datasets.gray_images import ImageData
 from shared_utils.errors import UserError
 from shared_utils.runs import RunFolder, TrainingRun
 from shared_utils.runs.outcomes import Outcome
 from shared_utils.seed import stream
-from shared_utils.weights import describe_weights
+from shared_utils.weights_about import describe_weights
 
 # Chosen by validation accuracy. Sigmoid's derivative is at most 1/4, so its lr must be larger.
 LEARNING_RATES = {"relu": 0.1, "tanh": 0.05, "sigmoid": 0.3}

@@ -4,7 +4,8 @@ import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 
 from section1_mlp.model import MLP
-from section1_mlp.training import SGD, train_steps
+from section1_mlp.optimizer import SGD
+from section1_mlp.training import train_steps
 from shared_utils.seed import stream
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from section1_mlp.model import MLP
 from shared_utils.errors import UserError
 from shared_utils.runs.checkpoints import load_checkpoint, save_checkpoint
-from shared_utils.weights import read_about
+from shared_utils.weights_about import read_about
 
 
 def save_model(path: Path, model: MLP, about: dict) -> None:

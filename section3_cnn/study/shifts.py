@@ -13,7 +13,6 @@ import numpy as np
 from section3_cnn.model import build_cnn, build_mlp, build_strided
 from shared_utils.datasets.gray_images import ImageData
 from shared_utils.runs.outcomes import Outcome
-from shared_utils.stats import paired_difference
 
 SHIFTS = (0, 1, 2, 3, 4)  # pixels
 NETWORKS = {  # from the fewest ideas to the most
@@ -45,19 +44,3 @@ def accuracy_by_shift(outcome: Outcome, data: ImageData, predict: Callable) -> l
             correct += int(np.sum(predict(outcome.model, moved).argmax(axis=1) == data.y_test))
         accuracies.append(correct / (len(data.y_test) * len(DIRECTIONS)))
     return accuracies
-
-
-def conclude(shifted: dict[str, list[list[float]]]) -> list[str]:
-    """Return a sentence for each step from network to network and each shift.
-
-    `shifted` has a list of accuracies a seed, for each network.
-    """
-    lines = []
-    for one, other in STEPS:
-        for place, pixels in enumerate(SHIFTS):
-            pair = [[accuracies[place] for accuracies in shifted[n]] for n in (one, other)]
-            difference = paired_difference(*pair, comparisons=len(STEPS) * len(SHIFTS))
-            where = f"shifted by {pixels} pixel{'s' * (pixels > 1)}" if pixels else "as it is"
-            what = f"accuracy on the test set {where}, {one} minus {other}"
-            lines.append(difference.sentence(what))
-    return lines

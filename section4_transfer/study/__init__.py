@@ -1,4 +1,4 @@
 """The studies: which variants each trains, what it concludes, and its figures.
 
-`template.py` holds what all of them do: train every variant, test each once, report.
+`base.py` holds what all of them do: train every variant, test each once, report.
 """

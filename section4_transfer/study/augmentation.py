@@ -4,7 +4,7 @@ Alone: the network with it minus the network without any. Leave-one-out: the net
 the network with all but it. There are many such differences, and their intervals hold together.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -14,13 +14,13 @@ from torch import Tensor
 from section4_transfer.augment import AUGMENTATIONS, Pipeline, augmentations_of
 from section4_transfer.engine.recipe import passes_for
 from section4_transfer.models import CifarNet, initialise, resnet18
-from section4_transfer.study import plots_augmentation
-from section4_transfer.study.template import Study
-from section4_transfer.study.variants import Groups, Variant, with_fraction
+from section4_transfer.study import augmentation_plots
+from section4_transfer.study.base import Study
+from section4_transfer.study.variants import Groups, Variant, label
+from section4_transfer.study.verdicts import compare_augmentations, find_gains
 from section4_transfer.training import fit
 from shared_utils.datasets.color_images import generator
-from shared_utils.runs.outcomes import Outcome, accuracy_difference
-from shared_utils.stats import Difference
+from shared_utils.runs.outcomes import Outcome
 
 MODELS = {"resnet18": resnet18, "resnet20": lambda classes: CifarNet(20, classes)}
 
@@ -83,15 +83,15 @@ class AugmentationStudy(Study):
 
     def conclusions(self, groups: Groups) -> list[str]:
         """Return what all augmentations together gain, and what each gains."""
-        return conclude(groups, self.sets, list(self.fractions))
+        return compare_augmentations(groups, self.sets, list(self.fractions))
 
     def draw(self, path: Path, groups: Groups) -> None:
         """Draw the figures of this study."""
         sizes = {fraction: len(kept) for fraction, kept in self.fractions.items()}
         gains = find_gains(groups, self.sets, list(self.fractions))
         images = f"{self.data.title}, {len(self.data.y_train):,} images of {self.size} pixels"
-        plots_augmentation.draw_all(path, groups, gains, sizes, images)
-        plots_augmentation.grid(path / "grid.png", self.data, self.recipe.crop)
+        augmentation_plots.draw_all(path, groups, gains, sizes, images)
+        augmentation_plots.grid(path / "grid.png", self.data, self.recipe.crop)
 
 
 def augmentation_sets() -> dict[str, list[str]]:
@@ -107,72 +107,3 @@ def choose_sets(names: list[str] | None) -> dict[str, list[str]]:
     if unknown := sorted(set(names or ()) - set(sets)):
         raise ValueError(f"{unknown[0]!r} is not one of {', '.join(map(repr, sets))}")
     return {name: sets[name] for name in sets if names is None or name in names}
-
-
-def label(name: str, fraction: float) -> str:
-    """Return a variant's name in the results: with its fraction, where that is not all."""
-    return name if fraction == 1 else with_fraction(name, fraction)
-
-
-def pairs_of(sets: Iterable[str], fraction: float) -> dict[str, dict[str, tuple[str, str]]]:
-    """Return for each augmentation the pairs of `sets` that differ in it alone: with, without."""
-    pairs = {
-        name: {"alone": (name, "none"), "leave-one-out": ("all", f"all but {name}")}
-        for name in AUGMENTATIONS
-    }
-    return {
-        name: {
-            kind: (label(a, fraction), label(b, fraction))
-            for kind, (a, b) in kinds.items()
-            if a in sets and b in sets
-        }
-        for name, kinds in pairs.items()
-    }
-
-
-def all_pairs(sets: Iterable[str], fractions: list[float]) -> list[tuple[str, str]]:
-    """Return the pairs of every fraction that are compared: all with none, and those above.
-
-    Among so many intervals of 95 % each, one that misses the truth would be no surprise. So each is
-    widened until all of them together hold with 95 %.
-    """
-    pairs = []
-    for fraction in fractions:
-        if "all" in sets and "none" in sets:
-            pairs.append((label("all", fraction), label("none", fraction)))
-        for kinds in pairs_of(sets, fraction).values():
-            pairs += kinds.values()
-    return pairs
-
-
-def find_gains(groups: Groups, sets: Iterable[str], fractions: list[float]) -> dict:
-    """Return by fraction, augmentation and kind: the gain in test accuracy, low end, high end."""
-    comparisons = len(all_pairs(sets, fractions))
-    return {
-        f"{fraction:g}": {
-            name: {
-                kind: (gain.mean, gain.low, gain.high)
-                for kind, pair in kinds.items()
-                if (gain := _gain(groups, pair, comparisons)) is not None
-            }
-            for name, kinds in pairs_of(sets, fraction).items()
-        }
-        for fraction in fractions
-    }
-
-
-def conclude(groups: Groups, sets: Iterable[str], fractions: list[float]) -> list[str]:
-    """Return sentences: what all augmentations together gain, and what each gains."""
-    pairs = all_pairs(sets, fractions)
-    return [
-        gain.sentence(f"test accuracy, {pair[0]} minus {pair[1]}")
-        for pair in pairs
-        if (gain := _gain(groups, pair, len(pairs))) is not None
-    ]
-
-
-def _gain(groups: Groups, pair: tuple[str, str], comparisons: int) -> Difference | None:
-    """Return the difference between the two of a pair; None where one has diverged."""
-    if not all(name in groups for name in pair):
-        return None
-    return accuracy_difference(*(groups[name] for name in pair), comparisons)

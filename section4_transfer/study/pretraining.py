@@ -7,8 +7,8 @@ from pathlib import Path
 
 from section4_transfer.augment import Pipeline
 from section4_transfer.models import initialise, resnet18
-from section4_transfer.study import plots_transfer
-from section4_transfer.study.template import Study
+from section4_transfer.study import transfer_plots
+from section4_transfer.study.base import Study
 from section4_transfer.study.variants import Groups, Variant
 from section4_transfer.training import fit
 from shared_utils.datasets.color_images import generator
@@ -52,4 +52,4 @@ class Pretraining(Study):
     def draw(self, path: Path, groups: Groups) -> None:
         """Draw the course of the training."""
         history = groups[NAME][0].history
-        plots_transfer.curves(path / "curves.png", {NAME: history}, self.data.title)
+        transfer_plots.curves(path / "curves.png", {NAME: history}, self.data.title)

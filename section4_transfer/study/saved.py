@@ -14,7 +14,7 @@ from section4_transfer.augment import Pipeline
 from section4_transfer.engine.weights import file_state, normalization_of, read_json
 from section4_transfer.models import CifarNet, resnet18
 from shared_utils.errors import UserError
-from shared_utils.weights import About, read_about
+from shared_utils.weights_about import About, read_about
 
 _REMEDY = "train again, or name another with --run and --arm"
 

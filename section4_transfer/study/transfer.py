@@ -32,15 +32,16 @@ from section4_transfer.pretrained import (
     load_backbone,
     quarter_turns,
 )
-from section4_transfer.study import plots_transfer
+from section4_transfer.study import transfer_plots
+from section4_transfer.study.base import Study
 from section4_transfer.study.labels import draw_labelled, with_frozen_stages, with_labels
-from section4_transfer.study.template import Study
 from section4_transfer.study.variants import Groups, Variant
+from section4_transfer.study.verdicts import compare_methods
 from section4_transfer.training import extract_features, fit
 from shared_utils.datasets.color_images import generator
 from shared_utils.errors import UserError
 from shared_utils.runs import NO_RUN, History, TrainingRun
-from shared_utils.runs.outcomes import Outcome, accuracy_difference
+from shared_utils.runs.outcomes import Outcome
 
 METHODS = ("scratch", "frozen", "fine-tuned")
 HEAD_STEPS = 5000  # at least: where the head's validation accuracy has come to rest
@@ -231,15 +232,7 @@ class TransferStudy(Study):
 
     def conclusions(self, groups: Groups) -> list[str]:
         """Return what pretraining, and freezing, change for each number of labels."""
-        pairs = [("frozen", "scratch"), ("fine-tuned", "scratch")]
-        pairs += [(with_frozen_stages(k), "fine-tuned") for k in self.freeze]
-        lines, comparisons = [], len(pairs) * len(self.labels)
-        for n in self.labels:
-            for name, other in ((with_labels(a, n), with_labels(b, n)) for a, b in pairs):
-                if name in groups and other in groups:
-                    difference = accuracy_difference(groups[name], groups[other], comparisons)
-                    lines.append(difference.sentence(f"test accuracy, {name} minus {other}"))
-        return lines
+        return compare_methods(groups, self.labels, self.freeze)
 
     def details(self, groups: Groups) -> dict:
         """Return which weights were used, and how long it took to make them."""
@@ -250,9 +243,9 @@ class TransferStudy(Study):
         """Draw the figures of this study."""
         weights = self.used[self.seeds[0]]
         title = f"{self.data.title}; pretrained: {weights.title or Path(weights.origin).name}"
-        plots_transfer.draw_all(path, groups, self.labels, weights, title)
+        transfer_plots.draw_all(path, groups, self.labels, weights, title)
         if self.freeze:
-            plots_transfer.frozen_stages(
+            transfer_plots.frozen_stages(
                 path / "frozen_stages.png", groups, self.labels, self.freeze, title
             )
 

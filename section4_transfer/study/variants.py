@@ -25,6 +25,6 @@ class Variant:
     file: str = ""  # the name under which the first seed's weights are saved; "": not at all
 
 
-def with_fraction(name: str, fraction: float) -> str:
-    """Return the name of a variant that learns from a fraction of the images."""
-    return f"{name} {100 * fraction:g}%"
+def label(name: str, fraction: float) -> str:
+    """Return a variant's name in the results: with its fraction of the images, if not all."""
+    return name if fraction == 1 else f"{name} {100 * fraction:g}%"

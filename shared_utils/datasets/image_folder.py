@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from shared_utils.datasets.decoded import FOLDER, Damaged, DecodedImages
+from shared_utils.datasets.decoded_cache import FOLDER, Damaged, DecodedImages
 from shared_utils.datasets.digests import array_digest, count_repeated, pixel_digest
 from shared_utils.datasets.listing import ImageFile, Listing, Part, kinds, list_images
 from shared_utils.datasets.names import printable

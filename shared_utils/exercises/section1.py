@@ -152,7 +152,7 @@ EXERCISES = [
     Exercise(
         number="1.6",
         title="a step with momentum and weight decay",
-        functions=("section1_mlp.training:SGD.step",),
+        functions=("section1_mlp.optimizer:SGD.step",),
         minutes=20,
         hint="self.velocity starts empty: each parameter's v is np.zeros_like(param) at first."
         " Change v and the parameter in place, with -=, += and *=.",

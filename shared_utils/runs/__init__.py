@@ -9,6 +9,6 @@ A lesson's loop watches a `TrainingRun`, or `NO_RUN`, which keeps and shows noth
 
 from shared_utils.runs.best_epoch import History
 from shared_utils.runs.folder import RunFolder
-from shared_utils.runs.training import NO_RUN, Training, TrainingRun
+from shared_utils.runs.training_run import NO_RUN, Training, TrainingRun
 
 __all__ = ["NO_RUN", "History", "RunFolder", "Training", "TrainingRun"]

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from section1_mlp.model import MLP
+from section1_mlp.optimizer import SGD
 from section1_mlp.study import by_hand
 from section1_mlp.study.targets import make_targets
-from section1_mlp.training import SGD
 
 README = Path(__file__).resolve().parents[2] / "section1_mlp" / "README.md"
 

@@ -9,7 +9,7 @@ from section3_cnn import training
 from section3_cnn.losses import SoftmaxCrossEntropy
 from section3_cnn.model import build_cnn
 from section3_cnn.training import CHUNK, Settings, chunks, compute_gradients, fit, predict
-from shared_utils.runs.training import TrainingRun
+from shared_utils.runs.training_run import TrainingRun
 
 
 def batch(n):

@@ -16,7 +16,7 @@ from section3_cnn.study.inspection import saliency
 from section3_cnn.study.playground_page import describe_layers, encode, render
 from section3_cnn.study.saved import save_model
 from section3_cnn.training import predict
-from shared_utils.datasets.digit_photo import make_digit, read_grey
+from shared_utils.datasets.photographed_digit import make_digit, read_grey
 from shared_utils.errors import UserError
 from shared_utils.seed import stream
 from tests.browser import BROWSER, run_in_page

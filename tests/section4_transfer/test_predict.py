@@ -15,8 +15,8 @@ from section4_transfer.augment import Pipeline
 from section4_transfer.engine.weights import save_weights
 from section4_transfer.models import resnet18
 from section4_transfer.study import saved
+from section4_transfer.study.base import Study
 from section4_transfer.study.saved import describe_network
-from section4_transfer.study.template import Study
 from shared_utils.datasets.decode import decode
 from shared_utils.errors import UserError
 

@@ -13,11 +13,11 @@ import torchvision
 from section4_transfer import augmentation_study, pretrain, resnet_vs_plain, transfer_learning
 from section4_transfer.study import (
     augmentation,
-    plots_augmentation,
-    plots_classes,
-    plots_depth,
-    plots_transfer,
+    augmentation_plots,
+    class_plots,
+    depth_plots,
     transfer,
+    transfer_plots,
 )
 from shared_utils.cli import start
 from shared_utils.errors import NothingToDo, UserError
@@ -34,12 +34,12 @@ EVERY_STEP = ["--checkpoint-minutes", "1e-9"]
 @pytest.fixture(scope="module", autouse=True)
 def no_figures():
     with pytest.MonkeyPatch.context() as patch:
-        for module in (plots_depth, plots_augmentation, plots_transfer):
+        for module in (depth_plots, augmentation_plots, transfer_plots):
             patch.setattr(module, "draw_all", lambda *args: None)
-        patch.setattr(plots_augmentation, "grid", lambda *args: None)
+        patch.setattr(augmentation_plots, "grid", lambda *args: None)
         for name in ("curves", "frozen_stages"):
-            patch.setattr(plots_transfer, name, lambda *args: None)
-        patch.setattr(plots_classes, "confusion", lambda *args: None)
+            patch.setattr(transfer_plots, name, lambda *args: None)
+        patch.setattr(class_plots, "confusion", lambda *args: None)
         yield
 
 

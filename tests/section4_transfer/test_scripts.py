@@ -28,9 +28,9 @@ from section4_transfer.engine.recipe import Recipe
 from section4_transfer.engine.runtime import Runtime
 from section4_transfer.engine.weights import file_state
 from section4_transfer.models import CifarNet, initialise, resnet18
-from section4_transfer.study import loops, transfer
+from section4_transfer.study import contenders, transfer
+from section4_transfer.study.base import Study
 from section4_transfer.study.saved import choose_network
-from section4_transfer.study.template import Study
 from shared_utils.datasets import cifar10, color_images
 from shared_utils.datasets.color_images import TorchData, generator, load_torch_data
 from shared_utils.datasets.download import DownloadError
@@ -222,7 +222,7 @@ def test_the_benchmark_measures_one_process_and_says_what_it_cannot(tmp_path, mo
         return fail
 
     monkeypatch.setattr(torch, "compile", no_compiler)
-    monkeypatch.setattr(loops, "EVALUATION_BATCHES", (20, 40))
+    monkeypatch.setattr(contenders, "EVALUATION_BATCHES", (20, 40))
     monkeypatch.setattr(devices, "choose_precision", lambda *args: "fp32")
     flags = ["--rounds", "1", "--steps", "2", "--batch-size", "8", "--no-show", "--device", "cpu"]
     flags += ["--precision", "fp32", "--runs-dir", str(tmp_path)]
@@ -248,14 +248,14 @@ def test_the_contenders_of_the_benchmark_take_the_same_steps():
     recipe = Recipe(10, 16, 0.1, weight_decay=0.01, schedule="cosine", nesterov=False)
     made = []
 
-    class Noted(loops.Workload):
+    class Noted(contenders.Workload):
         def network(self):
             made.append(super().network())
             return made[-1]
 
     work = Noted(data.x_train, data.y_train, 10, Pipeline(*data.statistics()), recipe, CPU, 7)
     contenders = {}
-    for group in (loops.layouts(work, False), loops.optimizers(work)):
+    for group in (contenders.layouts(work, False), contenders.optimizers(work)):
         contenders |= group[0]
     assert [step() for step in contenders.values()] == [16] * 6
     expected = dict(made[0].named_parameters())

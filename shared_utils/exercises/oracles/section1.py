@@ -188,7 +188,7 @@ def backward_with(slip: str, x, y, params, activation, output) -> dict:
 
 def ask_sgd(theta, grads, lrs, momentum, weight_decay) -> dict:
     """Ask Section 1's SGD for a path."""
-    sgd = lesson("section1_mlp.training").SGD(lrs[0], momentum, weight_decay)
+    sgd = lesson("section1_mlp.optimizer").SGD(lrs[0], momentum, weight_decay)
     return take_steps(sgd, theta, grads, lrs)
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from section1_mlp.model import MLP
+from section1_mlp.optimizer import SGD
 from section1_mlp.speed.threads import CHUNK, start_threads
-from section1_mlp.training import SGD, compute_gradients, evaluate, train_steps
+from section1_mlp.training import compute_gradients, evaluate, train_steps
 
 
 def problem(n, dtype=np.float64):

@@ -11,7 +11,7 @@ from section4_transfer.engine.distributed import Group
 from section4_transfer.engine.recipe import Recipe
 from section4_transfer.engine.runtime import init_runtime
 from section4_transfer.models import initialise
-from section4_transfer.study import plots_classes, plots_depth
+from section4_transfer.study import class_plots, depth_plots
 from section4_transfer.training import fit, predict
 from shared_utils.cli import start
 from shared_utils.datasets.color_images import generator
@@ -63,7 +63,7 @@ def fail_first(go_on):
 
 def run_the_study(folder, kill_at=None):
     """Two networks of 2 epochs of 4 steps."""
-    plots_depth.draw_all = plots_classes.confusion = lambda *args: None
+    depth_plots.draw_all = class_plots.confusion = lambda *args: None
     if kill_at is not None:
         count_steps(kill_at, die)
     argv = ["--dataset", "photo-digits", "--limit", "60", "--depth", "8", "--epochs", "2"]

@@ -9,19 +9,17 @@ import torch
 from torch import nn
 
 from section4_transfer.engine.recipe import Recipe
-from section4_transfer.study import plots_augmentation, plots_classes, plots_depth, template
+from section4_transfer.study import augmentation_plots, base, class_plots, depth_plots
 from section4_transfer.study.augmentation import (
     AugmentationStudy,
     augmentation_sets,
     choose_sets,
-    conclude,
-    find_gains,
-    label,
 )
 from section4_transfer.study.classes import class_report, confusion_matrix
 from section4_transfer.study.depth import DepthStudy
 from section4_transfer.study.transfer import TransferStudy
-from section4_transfer.study.variants import Variant
+from section4_transfer.study.variants import Variant, label
+from section4_transfer.study.verdicts import compare_augmentations, find_gains
 from shared_utils.datasets.color_images import generator, load_torch_data
 from shared_utils.errors import UserError
 from shared_utils.runs import History
@@ -54,7 +52,7 @@ def test_the_augmentation_study_widens_every_interval_that_it_reports():
         for name in augmentation_sets()
         for fraction in (0.1, 1)
     }
-    lines = conclude(groups, augmentation_sets(), [0.1, 1])
+    lines = compare_augmentations(groups, augmentation_sets(), [0.1, 1])
     assert len(lines) == 30
     assert all("(30 comparisons together)" in line for line in lines)
     gain = accuracy_difference(groups["crop 10%"], groups["none 10%"], 30)
@@ -69,7 +67,7 @@ def test_a_network_that_diverged_is_left_out_of_the_gains():
     groups = {name: [outcome(name, 0, [0, 1], [0, 1])] for name in ("none", "all", "crop")}
     gains = find_gains(groups, augmentation_sets(), [1])
     assert list(gains["1"]["crop"]) == ["alone"] and gains["1"]["flip"] == {}
-    lines = conclude(groups, augmentation_sets(), [1])
+    lines = compare_augmentations(groups, augmentation_sets(), [1])
     assert len(lines) == 2 and all("(15 comparisons together)" in line for line in lines)
 
 
@@ -77,7 +75,7 @@ def test_only_the_chosen_sets_are_compared():
     sets = choose_sets(["all but mixup", "none", "all"])
     assert list(sets) == ["none", "all", "all but mixup"] and "mixup" not in sets["all but mixup"]
     groups = {name: [outcome(name, 0, [0, 1], [0, 1])] for name in sets}
-    lines = conclude(groups, sets, [1])
+    lines = compare_augmentations(groups, sets, [1])
     assert len(lines) == 2 and all("(2 comparisons together)" in line for line in lines)
     assert lines[1].startswith("test accuracy, all minus all but mixup")
 
@@ -112,7 +110,7 @@ def test_the_confusion_matrix_counts_answers_by_class(tmp_path):
         many = data_of(labels.tolist(), labels.tolist(), tuple(map(str, range(classes))))
         if classes == 50:
             made.scores = np.zeros((5, 50))
-        plots_classes.confusion(tmp_path / f"{classes}.png", {"a": [made]}, many)
+        class_plots.confusion(tmp_path / f"{classes}.png", {"a": [made]}, many)
         assert (tmp_path / f"{classes}.png").exists()
 
 
@@ -140,9 +138,9 @@ def test_when_every_network_diverges_one_line_says_so_in_the_main_process(rank, 
 
 def test_the_first_seeds_weights_alone_are_saved(monkeypatch, tmp_path):
     saved = []
-    monkeypatch.setattr(template, "save_weights", lambda path, state: saved.append(path))
+    monkeypatch.setattr(base, "save_weights", lambda path, state: saved.append(path))
     for name in ("describe_weights", "describe_network"):
-        monkeypatch.setattr(template, name, lambda *args: {})
+        monkeypatch.setattr(base, name, lambda *args: {})
     made = study(None)
     made.folder = SimpleNamespace(path=tmp_path, write_json=lambda name, content: None)
     for seed in (2, 1, 0):
@@ -167,7 +165,7 @@ def test_the_time_of_a_long_study_is_told_once_and_in_proportion(capsys):
 
 def test_other_programs_that_stay_on_the_cores_are_told_of_once(monkeypatch, capsys):
     answers = iter([True, False, True, True])
-    monkeypatch.setattr(template, "crowded", lambda: next(answers))
+    monkeypatch.setattr(base, "crowded", lambda: next(answers))
     run = study(None).training_run("net", 0, 1, work=1)
     row = {"arm": "net", "seed": 0, **outcome("net", 0, [0], [0]).history.rows[0]}
     for told in (0, 0, 0, 1, 0):
@@ -251,17 +249,17 @@ def test_one_kind_alone_is_trained_and_compared_with_itself(tmp_path):
         "training error in the last epoch, plain-14 minus plain-8",
     ]
     assert all("(2 comparisons together)" in line for line in lines[:2]) and len(lines) == 4
-    plots_depth.draw_all(tmp_path, groups, [8, 14], "nothing")
+    depth_plots.draw_all(tmp_path, groups, [8, 14], "nothing")
 
 
 def test_the_error_is_drawn_for_the_kinds_that_were_trained(monkeypatch):
     figures = []
-    monkeypatch.setattr(plots_depth, "save_figure", lambda fig, path: figures.append(fig))
+    monkeypatch.setattr(depth_plots, "save_figure", lambda fig, path: figures.append(fig))
     groups = {
         "plain-8": [outcome("plain-8", 0, [0, 0], [0, 1], train_acc=0.75)],
         "plain-14": [outcome("plain-14", 0, [0, 1], [0, 1], train_acc=0.5)],
     }
-    plots_depth.error_against_depth(None, groups, [8, 14], "nothing")
+    depth_plots.error_against_depth(None, groups, [8, 14], "nothing")
     train, test = figures[0].axes
     assert [line.get_label() for line in train.lines] == ["plain"]
     assert train.lines[0].get_xydata().tolist() == [[8, 25], [14, 50]]
@@ -270,10 +268,10 @@ def test_the_error_is_drawn_for_the_kinds_that_were_trained(monkeypatch):
 
 def test_no_two_sets_of_augmentations_are_drawn_in_one_colour(monkeypatch):
     figures = []
-    monkeypatch.setattr(plots_augmentation, "save_figure", lambda fig, path: figures.append(fig))
+    monkeypatch.setattr(augmentation_plots, "save_figure", lambda fig, path: figures.append(fig))
     names = [name for name in augmentation_sets() if not name.startswith("all but")]
     groups = {name: [outcome(name, 0, [0, 1], [0, 1])] for name in names}
-    plots_augmentation.curves(None, groups, "nothing")
+    augmentation_plots.curves(None, groups, "nothing")
     for ax in figures[0].axes:
         assert len({line.get_color() for line in ax.lines}) == len(names) == 9
 
@@ -282,5 +280,5 @@ def test_many_depths_are_drawn_and_the_deepest_may_have_diverged(tmp_path):
     depths = list(range(8, 75, 6))  # more than there are colours
     names = [f"{kind}-{depth}" for depth in depths[:-1] for kind in ("resnet", "plain")]
     groups = {name: [outcome(name, 0, [0, 0], [0, 1])] for name in names}
-    plots_depth.draw_all(tmp_path, groups, depths, "nothing")
+    depth_plots.draw_all(tmp_path, groups, depths, "nothing")
     assert len(list(tmp_path.glob("*.png"))) == 6

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from shared_utils.datasets import cifar10, decoded, download
+from shared_utils.datasets import cifar10, decoded_cache, download
 from shared_utils.datasets.color_images import batches, load_torch_data
 from shared_utils.errors import UserError
 from tests import processes
@@ -103,7 +103,7 @@ def test_a_lossless_copy_of_cifar10_is_called_cifar10_whatever_its_files(
     assert original.title == data.title == "CIFAR-10" and not data.notice
     assert data.classes == cifar10.CLASSES and sizes(data) == sizes(original) == [50, 10, 20]
     assert data.describe()["pixels"] == original.pixels
-    monkeypatch.setattr(decoded, "decode", None)  # a second decoding would fail
+    monkeypatch.setattr(decoded_cache, "decode", None)  # a second decoding would fail
     small = load_torch_data("cifar10", copy, limit=20)
     assert sizes(small) == [20, 10, 20] and small.title == "CIFAR-10"
     assert small.pixels == data.pixels and small.digest != data.digest
@@ -203,7 +203,7 @@ def measure_loading(folder):
     import resource
 
     warnings.simplefilter("error")  # PyTorch warns of an array that cannot be written, but once
-    decoded.decode = lambda path, size: np.zeros((3, size, size), np.uint8)
+    decoded_cache.decode = lambda path, size: np.zeros((3, size, size), np.uint8)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     data = load_torch_data("folder", folder, size=512)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before

@@ -11,7 +11,7 @@ from filelock import FileLock
 from PIL import Image
 from tqdm import tqdm
 
-from shared_utils.datasets import decoded
+from shared_utils.datasets import decoded_cache
 from shared_utils.datasets.image_folder import read_image_folder
 from shared_utils.datasets.splits import Limit
 from shared_utils.errors import UserError
@@ -23,11 +23,11 @@ def decodings(monkeypatch):
     """The names of the files that are decoded from now on."""
     names = []
 
-    def decode(path, size, original=decoded.decode):
+    def decode(path, size, original=decoded_cache.decode):
         names.append(path.name)
         return original(path, size)
 
-    monkeypatch.setattr(decoded, "decode", decode)
+    monkeypatch.setattr(decoded_cache, "decode", decode)
     return names
 
 
@@ -114,17 +114,17 @@ def test_only_what_was_added_or_changed_is_decoded_and_the_old_file_goes(tmp_pat
 def test_decoding_continues_where_it_was_stopped(tmp_path, decodings, monkeypatch):
     shades(tmp_path, count=80)
 
-    def stop(path, size, original=decoded.decode):
+    def stop(path, size, original=decoded_cache.decode):
         if len(decodings) >= 100:
             raise KeyboardInterrupt
         return original(path, size)
 
-    monkeypatch.setattr(decoded, "_WINDOW", 64)
-    monkeypatch.setattr(decoded, "decode", stop)
+    monkeypatch.setattr(decoded_cache, "_WINDOW", 64)
+    monkeypatch.setattr(decoded_cache, "decode", stop)
     with pytest.raises(KeyboardInterrupt):
         read_image_folder(tmp_path, 4)
     assert 64 <= len(decodings) < 110
-    monkeypatch.setattr(decoded, "decode", stop.__defaults__[0])
+    monkeypatch.setattr(decoded_cache, "decode", stop.__defaults__[0])
     decodings.clear()
     part = next((tmp_path / ".decoded").glob("*.part"))
     part.write_bytes(part.read_bytes() + b"half")  # of a row
@@ -142,7 +142,7 @@ def test_a_damaged_or_older_file_of_arrays_is_made_again(tmp_path, decodings, mo
     del first
     path = next((tmp_path / ".decoded").glob("*.npy"))
     if harm == "version":
-        monkeypatch.setattr(decoded, "VERSION", decoded.VERSION + 1)
+        monkeypatch.setattr(decoded_cache, "VERSION", decoded_cache.VERSION + 1)
     elif harm == "cut":
         path.write_bytes(path.read_bytes()[:-1])
     else:
@@ -162,8 +162,8 @@ def test_a_damaged_or_older_file_of_arrays_is_made_again(tmp_path, decodings, mo
         (".sums", {"x": "y"}),
         (".sums", {"sha256": 1, "pixels": [2]}),
         ("damaged.json", [{"a": 1}, [2], 3]),
-        ("px-*.json", {"version": decoded.VERSION, "files": [[["x"], 1, 2]]}),
-        ("px-*.json", {"version": decoded.VERSION, "files": [["x", "y", []]]}),
+        ("px-*.json", {"version": decoded_cache.VERSION, "files": [[["x"], 1, 2]]}),
+        ("px-*.json", {"version": decoded_cache.VERSION, "files": [["x", "y", []]]}),
     ],
 )
 def test_notes_that_hold_anything_else_are_made_again(tmp_path, suffix, content):
@@ -231,7 +231,9 @@ def test_all_damaged_images_are_named_together_each_with_its_cause(
     (tmp_path / "dog" / "4.png").write_bytes(b"")  # one more, beside those that are known
     for _ in range(2):
         found = read_image_folder(tmp_path, 4, skip_damaged=True)
-        monkeypatch.setattr(decoded.DecodedImages, "_fill", None)  # the next time it must be ready
+        monkeypatch.setattr(
+            decoded_cache.DecodedImages, "_fill", None
+        )  # the next time it must be ready
     (tmp_path / "dog" / "4.png").unlink()
     monkeypatch.undo()
     found = read_image_folder(tmp_path, 4, skip_damaged=True)
@@ -259,17 +261,17 @@ def test_a_file_that_could_not_be_opened_once_is_used_when_it_can(tmp_path, monk
     """Its size and time stay the same, so the listing does not show it."""
     shades(tmp_path)
 
-    def refuse(path, size, original=decoded.decode):
+    def refuse(path, size, original=decoded_cache.decode):
         if path.name == "0.png":
-            raise decoded.DamagedImageError("cannot be read (Permission denied)")
+            raise decoded_cache.DamagedImageError("cannot be read (Permission denied)")
         return original(path, size)
 
-    monkeypatch.setattr(decoded, "decode", refuse)
+    monkeypatch.setattr(decoded_cache, "decode", refuse)
     with pytest.raises(UserError, match=r"2 images that cannot be used.*Permission denied"):
         read_image_folder(tmp_path, 4)
     skipped = read_image_folder(tmp_path, 4, skip_damaged=True)
     assert len(skipped.damaged) == 2
-    monkeypatch.setattr(decoded, "decode", refuse.__defaults__[0])
+    monkeypatch.setattr(decoded_cache, "decode", refuse.__defaults__[0])
     found = read_image_folder(tmp_path, 4)
     seen = np.concatenate([x[:, 0, 0, 0] for x, _ in found.parts.values()])
     assert sorted(seen) == [*range(10), *range(100, 110)]
@@ -278,21 +280,21 @@ def test_a_file_that_could_not_be_opened_once_is_used_when_it_can(tmp_path, monk
 def test_the_row_of_a_damaged_image_is_never_taken_for_one(tmp_path, monkeypatch):
     """Decoding meets a file that cannot be opened, and is then stopped; the next time it can be."""
     shades(tmp_path, count=80)
-    seen, original = [], decoded.decode
+    seen, original = [], decoded_cache.decode
 
     def decode(path, size):
         seen.append(path)
         if len(seen) == 1:
-            raise decoded.DamagedImageError("cannot be read (Permission denied)")
+            raise decoded_cache.DamagedImageError("cannot be read (Permission denied)")
         if len(seen) > 100:
             raise KeyboardInterrupt
         return original(path, size)
 
-    monkeypatch.setattr(decoded, "_WINDOW", 64)
-    monkeypatch.setattr(decoded, "decode", decode)
+    monkeypatch.setattr(decoded_cache, "_WINDOW", 64)
+    monkeypatch.setattr(decoded_cache, "decode", decode)
     with pytest.raises(KeyboardInterrupt):
         read_image_folder(tmp_path, 4)
-    monkeypatch.setattr(decoded, "decode", original)
+    monkeypatch.setattr(decoded_cache, "decode", original)
     found = read_image_folder(tmp_path, 4)
     pixels = np.concatenate([x[:, 0, 0, 0] for x, _ in found.parts.values()])
     assert sorted(pixels) == [*range(80), *range(100, 180)]
@@ -335,7 +337,7 @@ def test_arrays_that_another_person_left_in_a_read_only_folder_are_used(tmp_path
         raise PermissionError(13, "Permission denied")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(decoded.tempfile, "TemporaryFile", refuse)
+        patch.setattr(decoded_cache.tempfile, "TemporaryFile", refuse)
         assert read_image_folder(tmp_path, 4).digests == first
     assert decodings == []
 
@@ -378,8 +380,8 @@ def test_names_of_damaged_images_cannot_command_a_terminal(tmp_path):
 
 def test_a_second_process_says_that_it_waits_for_the_first(tmp_path, monkeypatch, capsys):
     shades(tmp_path)
-    (tmp_path / decoded.FOLDER).mkdir()
-    first = FileLock(tmp_path / decoded.FOLDER / "lock")
+    (tmp_path / decoded_cache.FOLDER).mkdir()
+    first = FileLock(tmp_path / decoded_cache.FOLDER / "lock")
     first.acquire()
     say = tqdm.write
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from section4_transfer.augment import AUGMENTATIONS, augmentations_of
-from section4_transfer.study.variants import Groups, with_fraction
+from section4_transfer.study.variants import Groups, label
 from shared_utils.datasets.color_images import TorchData, generator
 from shared_utils.plotting import COLORS, MARKERS, new_figure, save_figure
 from shared_utils.runs.outcomes import summarize
@@ -19,7 +19,7 @@ def draw_all(
 ) -> None:
     """Draw the results into `folder`; `sizes` holds the number of images of each fraction."""
     largest = max(sizes)
-    suffix = "" if largest == 1 else with_fraction("", largest)
+    suffix = label("", largest)
     seeds = max(len(outcomes) for outcomes in groups.values())
     if any(gains[f"{largest:g}"].values()):
         gains_of_each(folder / "gains.png", gains[f"{largest:g}"], seeds, title)
@@ -132,7 +132,7 @@ def accuracy_against_images(
     """Test accuracy by the number of training images, with no and with all augmentations."""
     fig, ax = new_figure()
     for kind, color, marker in zip(("none", "all"), COLORS, MARKERS, strict=False):
-        labels = {f: kind if f == 1 else with_fraction(kind, f) for f in sizes}
+        labels = {f: label(kind, f) for f in sizes}
         there = [f for f in sizes if labels[f] in groups]
         result = [summarize(groups[labels[f]]) for f in there]
         accuracy = [100 * d["test_acc"] for d in result]

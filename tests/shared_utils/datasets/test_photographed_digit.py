@@ -8,7 +8,7 @@ from PIL import Image
 from scipy.ndimage import zoom
 from sklearn.datasets import load_digits
 
-from shared_utils.datasets.digit_photo import (
+from shared_utils.datasets.photographed_digit import (
     BOX,
     CENTRE,
     FIELD,

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from section4_transfer.study.degradation import training_error
 from section4_transfer.study.variants import Groups
+from section4_transfer.study.verdicts import training_error
 from shared_utils.plotting import COLORS, MARKERS, SEQUENTIAL, new_figure, save_figure
 from shared_utils.runs.outcomes import Outcome, summarize
 

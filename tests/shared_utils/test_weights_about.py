@@ -8,7 +8,7 @@ from shared_utils.datasets.gray_images import load_image_data
 from shared_utils.errors import UserError
 from shared_utils.runs.best_epoch import History
 from shared_utils.runs.outcomes import Outcome
-from shared_utils.weights import describe_weights, read_about
+from shared_utils.weights_about import describe_weights, read_about
 
 HISTORY = History()
 HISTORY.add({"epoch": 1, "val_loss": 1.0, "val_acc": 0.5})

@@ -14,7 +14,7 @@ from section4_transfer.engine.devices import crowded
 from section4_transfer.engine.recipe import Recipe
 from section4_transfer.engine.runtime import Runtime
 from section4_transfer.engine.weights import save_weights
-from section4_transfer.study import plots_classes
+from section4_transfer.study import class_plots
 from section4_transfer.study.classes import class_report
 from section4_transfer.study.saved import describe_network
 from section4_transfer.study.variants import Groups, Variant
@@ -24,7 +24,7 @@ from shared_utils.errors import UserError
 from shared_utils.plotting import show_figures
 from shared_utils.runs import RunFolder, TrainingRun
 from shared_utils.runs.outcomes import Outcome, by_name, summarize, table
-from shared_utils.weights import describe_weights
+from shared_utils.weights_about import describe_weights
 
 LONG_SECONDS = 600
 
@@ -84,7 +84,7 @@ class Study:
         groups = by_name(outcome for outcome, _ in trained)
         summary = self.report(groups)
         self.draw(self.folder.path, groups)
-        plots_classes.confusion(self.folder.path / "confusion.png", groups, self.data)
+        class_plots.confusion(self.folder.path / "confusion.png", groups, self.data)
         print(f"weights, metrics and figures: {self.folder.path}")
         show_figures(no_show)
         return summary

@@ -181,9 +181,9 @@ def race_steps(race: Race, dtype: str, batch_size: int, peak: float) -> dict:
 
 
 def race_naive(race: Race) -> dict:
-    """Time our float32 step against the usual network's, at batch 64.
+    """Time our float32 step against the usual network's, at batch 64, one core each.
 
-    In float32 too, and in float64, which is NumPy's default.
+    The usual one computes in float32 too, and in float64, which is NumPy's default.
     """
 
     def usual_step(dtype: str) -> Step:
@@ -200,7 +200,7 @@ def race_naive(race: Race) -> dict:
 
     steps = {f"naive_{dtype}": usual_step(dtype) for dtype in ("float32", "float64")}
     model = build_cnn(rng=np.random.default_rng(0))
-    with Workers(model, race.threads) as workers:
+    with Workers(model, 1) as workers:
         times = race.run(steps | {"ours": our_step(model, workers)}, EPOCH_BATCH, "float32")
     medians = {f"{name}_ms": taken["median"] for name, taken in times.items()}
     for dtype in ("float32", "float64"):
@@ -240,7 +240,9 @@ def print_rest(summary: dict) -> None:
         print(f"  {name:<9}{both['forward']:>6.0f}{both['backward']:>6.0f}")
     for dtype in ("float32", "float64"):
         ms, ratio = (summary["naive"][key] for key in (f"naive_{dtype}_ms", f"ratio_{dtype}"))
-        print(f"the usual im2col with np.add.at in {dtype}: {ms:.1f} ms, {ratio:.1f} times ours")
+        print(
+            f"usual im2col, np.add.at, {dtype}: {ms:.1f} ms, {ratio:.1f} times ours (one core each)"
+        )
     print(
         "an epoch of {samples:,} images: {ours_seconds:.2f} s, ratio {ratio:.2f}".format(
             **summary["epoch"]

@@ -64,7 +64,7 @@ class Workers:
         self._board = _views(self._memory)
 
     def __enter__(self) -> "Workers":
-        self._limits = threadpool_limits(1)
+        self._limits = threadpool_limits(1, "blas")  # not the threads of a PyTorch that we race
         started = []
         with suppress(OSError):  # such as a limit on processes
             for _ in range(self._count - 1):
@@ -158,7 +158,7 @@ def _work(pipe: Connection, memory: dict) -> None:
         signal.signal(asked_to_end, signal.SIG_IGN)
     board, model = _views(memory), None
     try:
-        with threadpool_limits(1), np.errstate(all="ignore"):
+        with threadpool_limits(1, "blas"), np.errstate(all="ignore"):
             pipe.send("ready")
             while True:
                 news, task, args = _receive(pipe)

@@ -4,10 +4,12 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from section3_cnn import benchmark
 from section3_cnn.losses import SoftmaxCrossEntropy
 from section3_cnn.model import build_cnn
+from section3_cnn.speed import Workers
 from section3_cnn.speed.cost import operations
 from section3_cnn.speed.naive import NaiveConv2D, NaiveMaxPool2D, usual_cnn
 from tests.section3_cnn.helpers import assert_like_torch
@@ -50,6 +52,16 @@ def test_the_usual_network_has_our_weights_and_gradients():
 def test_operations_are_counted_from_the_shapes():
     forward = 2 * (784 * 8 * 9 + 196 * 16 * 8 * 9 + 784 * 128 + 128 * 10)
     assert operations() == 3 * forward - 2 * 784 * 8 * 9
+
+
+def test_pytorch_keeps_its_threads_beside_our_workers():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with Workers(build_cnn(rng=np.random.default_rng(0)), 1):
+            assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_the_benchmark_writes_every_number(tmp_path, monkeypatch):

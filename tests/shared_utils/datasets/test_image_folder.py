@@ -231,9 +231,8 @@ def test_all_damaged_images_are_named_together_each_with_its_cause(
     (tmp_path / "dog" / "4.png").write_bytes(b"")  # one more, beside those that are known
     for _ in range(2):
         found = read_image_folder(tmp_path, 4, skip_damaged=True)
-        monkeypatch.setattr(
-            decoded_cache.DecodedImages, "_fill", None
-        )  # the next time it must be ready
+        # The next time it must be ready.
+        monkeypatch.setattr(decoded_cache.DecodedImages, "_fill", None)
     (tmp_path / "dog" / "4.png").unlink()
     monkeypatch.undo()
     found = read_image_folder(tmp_path, 4, skip_damaged=True)

@@ -74,7 +74,7 @@ class TransferStudy(Study):
     small_validation: bool = False
     used: dict[int, PretrainedWeights] = field(default_factory=dict, init=False)  # by seed
 
-    shorter = "--resize 64, --labels 1000, --limit 5000, --pretrain-epochs 2, --quick"
+    shorter = "fewer --labels, --resize 64, --limit 5000, --pretrain-epochs 2, --quick"
 
     @property
     def total_work(self) -> float:

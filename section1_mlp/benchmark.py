@@ -22,9 +22,9 @@ from section1_mlp.optimizer import SGD
 from section1_mlp.training import train_steps
 from shared_utils.cli import add_shared_flags, open_run, parse_args, positive_int, start
 from shared_utils.datasets.minibatches import minibatches
-from shared_utils.plotting import COLORS, MARKERS, new_figure, save_figure, show_figures
+from shared_utils.plotting import save_figure, show_figures
 from shared_utils.seed import stream
-from shared_utils.timing import matrix_product_peak, take_turns
+from shared_utils.timing import compare, draw_ratios, line, matrix_product_peak, take_turns
 
 HERE = Path(__file__).resolve().parent
 QUICK = {"rounds": 3, "steps": 30, "samples": 6400}
@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> dict:
     with open_run(args, "benchmark", {"name": "random numbers"}) as run:
         summary = {"torch": torch.__version__, "results": []}
         print(
-            f"{'dtype':<9}{'batch':>6}{'ours':>10}{'PyTorch':>10}"
+            f"{'dtype':<9}{'batch':>6}{'ours (ms)':>12}{'PyTorch':>12}"
             f"  {'ratio (quartiles)':<19}{'of peak':>8}"
         )
         with threadpool_limits(args.threads):
@@ -66,26 +66,19 @@ def main(argv: list[str] | None = None) -> dict:
                 for batch_size in BATCH_SIZES:
                     result = race_steps(dtype, batch_size, peak, args.seed, **turns)
                     summary["results"].append(result)
-                    print(line(result))
+                    print(line(result, ("ours", "torch")))
             summary["components_ms"] = time_components(args.rounds * args.steps, args.seed)
             summary["epoch"] = race_epoch(args.samples, args.seed)
         components = ", ".join(f"{name} {ms:.2f}" for name, ms in summary["components_ms"].items())
         print(f"\nours, batch 128, float32, in ms: {components}")
         print("an epoch of {samples:,} images: ratio {ratio:.2f}".format(**summary["epoch"]))
         run.write_json("summary.json", summary)
-        save_figure(draw(summary["results"]), run.path / "steps.png")
+        title = "One training step, 784-256-128-10"
+        figure = draw_ratios(summary["results"], {"torch": "PyTorch"}, title)
+        save_figure(figure, run.path / "steps.png")
         print(f"\nsummary and figure: {run.path}")
         show_figures(args.no_show)
         return summary
-
-
-def line(result: dict) -> str:
-    """Return the table's line for one dtype and batch size."""
-    ratio = "{:.2f} ({:.2f} - {:.2f})".format(result["ratio"], *result["ratio_quartiles"])
-    return (
-        f"{result['dtype']:<9}{result['batch']:>6}{result['ours_ms']:>7.2f} ms"
-        f"{result['torch_ms']:>7.2f} ms  {ratio:<19}{result['fraction_of_peak']:>8.0%}"
-    )
 
 
 def our_step(model: MLP) -> Callable:
@@ -130,10 +123,7 @@ def torch_step(model: MLP) -> Callable:
 def race_steps(
     dtype: str, batch_size: int, peak: float, seed: int, *, rounds: int, count: int
 ) -> dict:
-    """Time the two in turn; return medians and quartiles, of the times and of their ratio.
-
-    The ratio's range is a wide one: from their lower quartile over our upper one to the reverse.
-    """
+    """Time the two in turn; return what `compare` makes of it."""
     rng = stream(seed, "data")
     batches = [
         (rng.random((batch_size, SIZES[0])).astype(dtype), rng.integers(0, 10, batch_size))
@@ -142,21 +132,10 @@ def race_steps(
     model = MLP(SIZES, "relu", rng=np.random.default_rng(0), dtype=dtype)
     pair = {"torch": torch_step(model), "ours": our_step(model)}  # torch first: it copies weights
     times = take_turns(pair, batches, rounds, count)
-    ours, theirs = times["ours"], times["torch"]
     # Forward and dW of every layer, dA of all but the first: 2 operations a weight and sample.
     weights = [n_in * n_out for n_in, n_out in pairwise(SIZES)]
     operations = 2 * batch_size * (3 * sum(weights) - weights[0])
-    return {
-        "dtype": dtype,
-        "batch": batch_size,
-        "ours_ms": ours["median"],
-        "ours_quartiles_ms": ours["quartiles"],
-        "torch_ms": theirs["median"],
-        "torch_quartiles_ms": theirs["quartiles"],
-        "ratio": theirs["median"] / ours["median"],
-        "ratio_quartiles": [theirs["quartiles"][i] / ours["quartiles"][1 - i] for i in (0, 1)],
-        "fraction_of_peak": operations / (ours["median"] * 1e-3) / peak,
-    }
+    return {"dtype": dtype, "batch": batch_size} | compare(times, operations, peak)
 
 
 def time_components(repeats: int, seed: int) -> dict[str, float]:
@@ -197,26 +176,6 @@ def race_epoch(samples: int, seed: int) -> dict:
         best["torch"] = min(best["torch"], time.perf_counter() - clock)
     seconds = {f"{name}_seconds": value for name, value in best.items()}
     return {"samples": samples, **seconds, "ratio": best["torch"] / best["ours"]}
-
-
-def draw(results: list[dict]):
-    """Draw how many times as fast as PyTorch our step is, against the batch size."""
-    fig, ax = new_figure()
-    for dtype, color, marker in zip(("float32", "float64"), COLORS, MARKERS, strict=False):
-        of_dtype = [r for r in results if r["dtype"] == dtype]
-        batches = [r["batch"] for r in of_dtype]
-        ax.plot(batches, [r["ratio"] for r in of_dtype], color=color, marker=marker, label=dtype)
-        ends = zip(*(r["ratio_quartiles"] for r in of_dtype), strict=True)
-        ax.fill_between(batches, *ends, color=color, alpha=0.2, lw=0)
-    ax.axhline(1, color="black", lw=1, ls="--", label="as fast as PyTorch")
-    ax.set(
-        xscale="log", xlabel="batch size (images)", ylabel="PyTorch's time / ours", ylim=(0, None)
-    )
-    ax.set_xticks(BATCH_SIZES, BATCH_SIZES)
-    ax.xaxis.minorticks_off()
-    ax.set_title("One training step, 784-256-128-10: medians; band: from opposite quartiles")
-    ax.legend()
-    return fig
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any d
 from section1_mlp.speed.threads import start_threads
 from section1_mlp.study.comparison import LEARNING_RATES, Settings, train_all
 from section1_mlp.study.plots import draw_all
-from section1_mlp.study.verdicts import print_results, summarize_all
+from section1_mlp.study.verdicts import summarize_all
 from section1_mlp.training import flat
 from shared_utils.cli import (
     add_shared_flags,
@@ -25,6 +25,7 @@ from shared_utils.cli import (
 )
 from shared_utils.datasets.gray_images import load_image_data
 from shared_utils.plotting import show_figures
+from shared_utils.runs.outcomes import table
 
 HERE = Path(__file__).resolve().parent
 QUICK = {"limit": 6000}
@@ -80,7 +81,7 @@ def main(argv: list[str] | None = None) -> dict:
             outcome.test(outcome.model.forward(flat(data.x_test)), data.y_test)
         summary = summarize_all(outcomes, data)
         run.write_json("summary.json", summary)
-        print_results(summary)
+        print("\n".join(["", table(summary["runs"], "activation"), "", *summary["conclusions"]]))
         draw_all(run.path, outcomes, data)
         print(f"\nweights, metrics and figures: {run.path}")
         show_figures(args.no_show)

@@ -14,9 +14,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any d
 
 from section2_optimization.study import digit_plots
 from section2_optimization.study.digit_experiments import EXPERIMENTS, Searches
-from section2_optimization.study.digit_search import Budget, Digits, Search, prepare, search
+from section2_optimization.study.digit_search import Budget, Search, prepare, search
 from shared_utils.cli import add_shared_flags, open_run, parse_args, start
-from shared_utils.datasets.gray_images import load_image_data
+from shared_utils.datasets.gray_images import ImageData, load_image_data
 from shared_utils.plotting import show_figures
 from shared_utils.runs import RunFolder
 
@@ -61,7 +61,9 @@ def main(argv: list[str] | None = None) -> dict:
         return summary
 
 
-def run_experiment(run: RunFolder, name: str, data: Digits, seeds: range, epochs: int) -> Searches:
+def run_experiment(
+    run: RunFolder, name: str, data: ImageData, seeds: range, epochs: int
+) -> Searches:
     """Return what each search of an experiment finds, or has found before the run was stopped."""
     from tqdm import tqdm
 

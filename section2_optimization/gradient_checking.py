@@ -12,14 +12,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
 
-from section2_optimization.gradcheck import (
-    Check,
-    check_gradients,
-    complex_step_gradient,
-    numerical_gradient,
-)
 from section2_optimization.gradcheck.cases import COMPONENTS, check_everything, false_alarms
-from section2_optimization.gradcheck.checks import TOLERANCE
+from section2_optimization.gradcheck.checks import TOLERANCE, Check
 from section2_optimization.gradcheck.planted_bugs import FAULTS, planted
 from section2_optimization.gradcheck.step_sizes import (
     STEP_SIZES,
@@ -29,8 +23,6 @@ from section2_optimization.gradcheck.step_sizes import (
 from shared_utils.cli import add_shared_flags, open_run, parse_args, positive_int, start
 from shared_utils.errors import UserError
 from shared_utils.seed import stream
-
-__all__ = ["check_gradients", "complex_step_gradient", "main", "numerical_gradient"]
 
 HERE = Path(__file__).resolve().parent
 QUICK = {"draws": 100}

@@ -27,9 +27,9 @@ from section3_cnn.speed.naive import usual_cnn
 from section3_cnn.training import CHUNK, Settings, train_steps
 from shared_utils.cli import add_shared_flags, open_run, parse_args, positive_int, start
 from shared_utils.datasets.minibatches import minibatches
-from shared_utils.plotting import COLORS, MARKERS, new_figure, save_figure, show_figures
+from shared_utils.plotting import save_figure, show_figures
 from shared_utils.seed import stream
-from shared_utils.timing import matrix_product_peak, take_turns
+from shared_utils.timing import compare, draw_ratios, line, matrix_product_peak, take_turns
 
 HERE = Path(__file__).resolve().parent
 QUICK = {"rounds": 3, "steps": 5, "samples": 3200}
@@ -85,7 +85,7 @@ def main(argv: list[str] | None = None) -> dict:
         summary = {"torch": torch.__version__, "results": []}
         print("milliseconds a step; ratio: the faster of PyTorch's formats / ours")
         print(
-            f"{'dtype':<9}{'batch':>6}{'ours':>8}{'contiguous':>12}{'ch. last':>10}"
+            f"{'dtype':<9}{'batch':>6}{'ours':>12}{'contiguous':>12}{'ch. last':>12}"
             f"  {'ratio (quartiles)':<19}{'of peak':>8}"
         )
         for dtype in ("float32", "float64"):
@@ -94,27 +94,18 @@ def main(argv: list[str] | None = None) -> dict:
             for batch_size in BATCH_SIZES:
                 result = race_steps(race, dtype, batch_size, peak)
                 summary["results"].append(result)
-                print(line(result))
+                print(line(result, ("ours", *THEIRS)))
         with threadpool_limits(1, "blas"):
             summary["layers_us"] = time_layers(CHUNK, args.rounds * args.steps)
         summary["naive"] = race_naive(race)
         summary["epoch"] = race_epoch(race, args.samples)
         print_rest(summary)
         run.write_json("summary.json", summary)
-        save_figure(draw(summary["results"]), run.path / "steps.png")
+        title = "One training step of the small CNN, random images"
+        save_figure(draw_ratios(summary["results"], THEIRS, title), run.path / "steps.png")
         print(f"\nsummary and figure: {run.path}")
         show_figures(args.no_show)
         return summary
-
-
-def line(result: dict) -> str:
-    """Return the table's line for one dtype and batch size."""
-    ratio = "{:.2f} ({:.2f} - {:.2f})".format(result["ratio"], *result["ratio_quartiles"])
-    return (
-        f"{result['dtype']:<9}{result['batch']:>6}{result['ours_ms']:>8.2f}"
-        f"{result['torch_ms']:>12.2f}{result['torch_channels_last_ms']:>10.2f}"
-        f"  {ratio:<19}{result['fraction_of_peak']:>8.0%}"
-    )
 
 
 def our_step(model: Sequential, workers: Workers) -> Step:
@@ -159,25 +150,14 @@ def torch_step(model: Sequential, memory_format: str) -> Step:
 
 
 def race_steps(race: Race, dtype: str, batch_size: int, peak: float) -> dict:
-    """Time the three in turn; return medians and quartiles, of the times and of their ratio.
-
-    The ratio's range is a wide one: from their lower quartile over our upper one to the reverse.
-    """
+    """Time the three in turn; return what `compare` makes of it."""
     model = build_cnn(rng=np.random.default_rng(0), dtype=dtype)
     steps = {name: torch_step(model, name) for name in THEIRS}  # torch first: it copies weights
     with Workers(model, race.threads) as workers:
         times = race.run(steps | {"ours": our_step(model, workers)}, batch_size, dtype)
-    result = {"dtype": dtype, "batch": batch_size}
-    for name, taken in times.items():
-        result |= {f"{name}_ms": taken["median"], f"{name}_quartiles_ms": taken["quartiles"]}
-    ours, theirs = times["ours"], min((times[name] for name in THEIRS), key=lambda t: t["median"])
-    seconds = ours["median"] * 1e-3
-    return result | {
-        "ratio": theirs["median"] / ours["median"],
-        "ratio_quartiles": [theirs["quartiles"][i] / ours["quartiles"][1 - i] for i in (0, 1)],
-        "ratio_contiguous": result["torch_ms"] / ours["median"],
-        "fraction_of_peak": batch_size * operations() / seconds / peak,
-    }
+    result = compare(times, batch_size * operations(), peak)
+    contiguous = result["torch_ms"] / result["ours_ms"]
+    return {"dtype": dtype, "batch": batch_size, **result, "ratio_contiguous": contiguous}
 
 
 def race_naive(race: Race) -> dict:
@@ -248,34 +228,6 @@ def print_rest(summary: dict) -> None:
             **summary["epoch"]
         )
     )
-
-
-def draw(results: list[dict]):
-    """Draw how many times as fast as each of PyTorch's formats our step is, by batch size.
-
-    A bar reaches from their lower quartile over our upper one to the reverse.
-    """
-    fig, ax = new_figure()
-    lines = [(dtype, name) for dtype in ("float32", "float64") for name in THEIRS]
-    for number, (dtype, name) in enumerate(lines):
-        rows = [row for row in results if row["dtype"] == dtype]
-        ratios = np.array([row[f"{name}_ms"] / row["ours_ms"] for row in rows])
-        theirs, ours = (
-            np.array([row[f"{which}_quartiles_ms"] for row in rows]).T for which in (name, "ours")
-        )
-        bars = np.maximum([ratios - theirs[0] / ours[1], theirs[1] / ours[0] - ratios], 0)
-        batches = [row["batch"] * 1.03 ** (number - 1.5) for row in rows]  # beside each other
-        look = {"color": COLORS[number], "marker": MARKERS[number], "capsize": 3}
-        ax.errorbar(batches, ratios, bars, label=f"{dtype}, {THEIRS[name]}", **look)
-    ax.axhline(1, color="black", lw=1, ls="--", label="as fast as PyTorch")
-    ax.set(
-        xscale="log", xlabel="batch size (images)", ylabel="PyTorch's time / ours", ylim=(0, None)
-    )
-    ax.set_xticks(BATCH_SIZES, BATCH_SIZES)
-    ax.xaxis.minorticks_off()
-    ax.set_title("One training step of the small CNN, random images; bars: from opposite quartiles")
-    fig.legend(loc="outside lower center", ncols=3)
-    return fig
 
 
 if __name__ == "__main__":

@@ -52,7 +52,8 @@ def train_all(
                 print(f"{activation}, seed {seed}: {error}: it is stopped; try a smaller --lr")
                 continue
             if seed == seeds[0]:
-                save(outcomes[-1], data, folder)
+                about = describe_weights(data, outcomes[-1])
+                save_model(folder.path / f"{activation}.pkl", outcomes[-1].model, about)
     if not outcomes:
         raise UserError("every network diverged: try a smaller --lr")
     return outcomes
@@ -82,8 +83,3 @@ def train(
         run=TrainingRun(folder, f"{activation}-seed{seed}", {"arm": activation, "seed": seed}),
     )
     return Outcome(activation, seed, model, history)
-
-
-def save(outcome: Outcome, data: ImageData, folder: RunFolder) -> None:
-    """Write a network's weights, and what it was trained on, to `<activation>.pkl`."""
-    save_model(folder.path / f"{outcome.name}.pkl", outcome.model, describe_weights(data, outcome))

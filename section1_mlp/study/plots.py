@@ -5,11 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from section1_mlp.model import MLP
-from section1_mlp.study.verdicts import best_activation
 from section1_mlp.training import flat
 from shared_utils.datasets.gray_images import ImageData
 from shared_utils.plotting import COLORS, MARKERS, SEQUENTIAL, new_figure, save_figure
-from shared_utils.runs.outcomes import Outcome, by_name
+from shared_utils.runs.outcomes import Outcome, best_variant, by_name
 from shared_utils.seed import stream
 
 _NUMBERED = 30  # classes: with more, numbers in a confusion matrix cannot be read
@@ -19,7 +18,7 @@ def draw_all(folder: Path, outcomes: list[Outcome], data: ImageData) -> None:
     """Draw every figure into `folder`: curves over all seeds, the rest for each first seed."""
     groups = by_name(outcomes)
     firsts = [group[0] for group in groups.values()]
-    best = groups[best_activation(groups)][0]
+    best = groups[best_variant(groups)][0]
     figures = {
         "curves": draw_curves(groups, data),
         "activations": draw_activations(firsts, data),

@@ -6,7 +6,6 @@ steps (a burn-in) and is checked at a place where nothing is special.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -31,18 +30,6 @@ COMPONENTS = {
         Sequential,
     )
 }
-
-
-@dataclass(frozen=True)
-class Case:
-    """What `check_gradients` needs. `smooth`: whether the complex step may be used as well."""
-
-    name: str
-    layer: object
-    x: np.ndarray
-    loss: object = None
-    target: np.ndarray | None = None
-    smooth: bool = True
 
 
 # name -> its layers and its loss, by their names in COMPONENTS
@@ -73,11 +60,12 @@ def build_case(
     n: int = 4,
     width: int = 4,
     components: Mapping[str, Callable] = COMPONENTS,
-) -> Case:
-    """Return the case `name` with n samples and layers of `width`, burnt in, in float64.
+) -> dict:
+    """Return the arguments of `check_gradients` for the case `name`, burnt in, in float64.
 
-    Layers are square, so a missing transpose runs without complaint, as it might in a network, and
-    only its numbers are wrong. Batch and width are equal, so a sum over the wrong axis does, too.
+    It has n samples and layers of `width`. Layers are square, so a missing transpose runs without
+    complaint, as it might in a network, and only its numbers are wrong. Batch and width are equal,
+    so a sum over the wrong axis does, too.
     """
     layer_names, loss_name = RECIPES[name]
     chain = [_build(components[layer], layer, width, rng) for layer in layer_names]
@@ -96,20 +84,7 @@ def build_case(
     }[loss_name]()
     loss = components[loss_name]() if loss_name else None
     x = rng.normal(size=(n, width))
-    return Case(name, layer, x, loss, target, smooth="ReLU" not in layer_names)
-
-
-def check_case(case: Case, rng: np.random.Generator, complex_step: bool = False) -> list[Check]:
-    """Return the checks of a case: its input and every parameter."""
-    return check_gradients(
-        case.layer,
-        case.x,
-        loss=case.loss,
-        target=case.target,
-        rng=rng,
-        complex_step=complex_step,
-        name=case.name,
-    )
+    return {"name": name, "layer": layer, "x": x, "loss": loss, "target": target}
 
 
 def check_everything(
@@ -117,11 +92,12 @@ def check_everything(
 ) -> list[tuple[Check, Check | None]]:
     """Return (central differences, complex step) for every array; None where there are kinks."""
     rows = []
-    for name in RECIPES:
+    for name, (kinds, _) in RECIPES.items():
         case = build_case(name, rng, components=components)
-        central = check_case(case, rng)
-        exact = check_case(case, rng, complex_step=True) if case.smooth else [None] * len(central)
-        rows += zip(central, exact, strict=True)
+        central, exact = check_gradients(**case, rng=rng), None
+        if "ReLU" not in kinds:
+            exact = check_gradients(**case, rng=rng, complex_step=True)
+        rows += zip(central, exact or [None] * len(central), strict=True)
     return rows
 
 
@@ -131,7 +107,7 @@ def false_alarms(rng: np.random.Generator, draws: int) -> list[Check]:
     for _ in range(draws):
         name = names[rng.integers(len(names))]
         case = build_case(name, rng, n=int(rng.integers(2, 6)), width=int(rng.integers(1, 6)))
-        failed += [check for check in check_case(case, rng) if not check.passed]
+        failed += [check for check in check_gradients(**case, rng=rng) if not check.passed]
     return failed
 
 

@@ -41,9 +41,7 @@ class RMSprop(Optimizer):
     """Divides by a running root mean square of the gradients.
 
         s = alpha s + (1 - alpha) g^2                            s = 0 at first
-        u = g / (sqrt(s) + eps)
-        theta <- theta - eta u                                   momentum = 0
-        b = mu b + u;  theta <- theta - eta b                    momentum > 0
+        theta <- theta - eta g / (sqrt(s) + eps)
 
     eps stands outside the root, as in PyTorch (inside it in some texts: then a gradient of 1e-12
     would be divided by 1e-4 in place of 1e-8). s starts at zero and is not corrected for it, so the
@@ -53,26 +51,18 @@ class RMSprop(Optimizer):
 
     slots = ("square_avg",)
 
-    def __init__(self, lr: float, alpha: float = 0.99, eps: float = 1e-8, momentum: float = 0.0):
+    def __init__(self, lr: float, alpha: float = 0.99, eps: float = 1e-8):
         check_range("alpha", alpha, 0 <= alpha < 1, "in [0, 1)")
         check_range("eps", eps, 0 < eps < math.inf, "above 0")
-        check_range("momentum", momentum, 0 <= momentum < 1, "in [0, 1)")
         super().__init__(lr)
-        self.alpha, self.eps, self.momentum = alpha, eps, momentum
-        if momentum > 0:
-            self.slots = ("square_avg", "velocity")
+        self.alpha, self.eps = alpha, eps
 
-    def _update(self, theta, g, scratch, square_avg, velocity=None):
+    def _update(self, theta, g, scratch, square_avg):
         average(square_avg, self.alpha, np.multiply(g, g, out=scratch), scratch)
         np.sqrt(square_avg, out=scratch)
         scratch += self.eps
         np.divide(g, scratch, out=scratch)
-        if self.momentum == 0:
-            descend(theta, scratch, self.lr, scratch)
-            return
-        velocity *= self.momentum
-        velocity += scratch
-        descend(theta, velocity, self.lr, scratch)
+        descend(theta, scratch, self.lr, scratch)
 
 
 class Adam(Optimizer):

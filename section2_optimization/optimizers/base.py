@@ -9,10 +9,6 @@ import math
 import numpy as np
 
 
-class NotFiniteError(ValueError, FloatingPointError):
-    """A gradient is not finite: the training has diverged."""
-
-
 class Optimizer:
     """Base of the rules: `step` checks, then calls `_update` for every parameter.
 
@@ -43,7 +39,7 @@ class Optimizer:
         """Update the arrays of `params` in place.
 
         Raises ValueError when the keys or shapes of the two differ from each other or from those of
-        the first step, and NotFiniteError when a gradient is not finite. Then nothing changes.
+        the first step, and FloatingPointError when a gradient is not finite. Then nothing changes.
         """
         self._check(params, grads)
         self.steps += 1
@@ -98,7 +94,7 @@ class Optimizer:
                 raise ValueError(f"{key} is {theta.shape}, its gradient {g.shape}{first}")
             # g . g is one fast walk; where it overflows, the entries are looked at one by one.
             if not math.isfinite(np.vdot(g, g)) and not np.isfinite(g).all():
-                raise NotFiniteError(f"the gradient of {key} is not finite: try a smaller lr")
+                raise FloatingPointError(f"the gradient of {key} is not finite: try a smaller lr")
 
     def _update(self, theta, g, scratch, *slots) -> None:
         raise NotImplementedError

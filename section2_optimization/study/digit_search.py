@@ -7,7 +7,7 @@ seeds? The networks of that setting, and no others, are then evaluated on the te
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
@@ -20,20 +20,6 @@ from shared_utils.stats import mean_std
 
 VALIDATION = 1000  # images that choose, at most
 MOMENTUM = 0.9
-
-
-@dataclass(frozen=True)
-class Digits:
-    """Flat images (N, pixels), float32 in [0, 1], and labels (N,), in three splits."""
-
-    title: str
-    classes: int
-    x_train: np.ndarray
-    y_train: np.ndarray
-    x_val: np.ndarray
-    y_val: np.ndarray
-    x_test: np.ndarray
-    y_test: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -100,17 +86,15 @@ class Search:
         }
 
 
-def prepare(data: ImageData) -> Digits:
-    """Flatten the images; of the validation set, at most VALIDATION are used."""
-    images = data.x_train, data.x_val[:VALIDATION], data.x_test
-    x_train, x_val, x_test = (x.reshape(len(x), -1) for x in images)
-    y_val = data.y_val[:VALIDATION]
-    labelled = x_train, data.y_train, x_val, y_val, x_test, data.y_test
-    return Digits(data.title, len(data.classes), *labelled)
+def prepare(data: ImageData) -> ImageData:
+    """Return the images as rows (N, pixels); of the validation set, at most VALIDATION are used."""
+    x_val, y_val = data.x_val[:VALIDATION], data.y_val[:VALIDATION]
+    x_train, x_val, x_test = (x.reshape(len(x), -1) for x in (data.x_train, x_val, data.x_test))
+    return replace(data, x_train=x_train, x_val=x_val, y_val=y_val, x_test=x_test)
 
 
 @np.errstate(over="ignore", invalid="ignore")  # what overflows has diverged
-def search(data: Digits, settings: Sequence[Setting], budget: Budget) -> dict:
+def search(data: ImageData, settings: Sequence[Setting], budget: Budget) -> dict:
     """Train, choose by the mean validation loss, test: return a Search's parts but its settings."""
     trained = [[train_network(data, s, seed, budget) for seed in budget.seeds] for s in settings]
     rows = [[rows for _, rows in networks] for networks in trained]
@@ -121,7 +105,7 @@ def search(data: Digits, settings: Sequence[Setting], budget: Budget) -> dict:
 
 
 def train_network(
-    data: Digits, setting: Setting, seed: int, budget: Budget
+    data: ImageData, setting: Setting, seed: int, budget: Budget
 ) -> tuple[MLP | None, list[dict]]:
     """Return a trained network, None if it diverged, and what was measured (`score`) by epoch.
 
@@ -131,7 +115,7 @@ def train_network(
     x, y = data.x_train, data.y_train
     n = len(x) - (len(x) % setting.batch_size == 1)
     model = MLP(
-        (x.shape[1], *setting.hidden, data.classes),
+        (x.shape[1], *setting.hidden, len(data.classes)),
         norm=setting.norm,
         dropout=setting.dropout,
         weight_scale=setting.weight_scale,
@@ -157,13 +141,13 @@ def train_network(
     return model, rows
 
 
-def measure(model: MLP | None, data: Digits) -> dict:
+def measure(model: MLP | None, data: ImageData) -> dict:
     """Return losses and accuracies on the training and the validation set."""
     scores = {split: score(model, data, split) for split in ("train", "val")}
     return {f"{split}_{key}": value for split, of in scores.items() for key, value in of.items()}
 
 
-def score(model: MLP | None, data: Digits, split: str) -> dict:
+def score(model: MLP | None, data: ImageData, split: str) -> dict:
     """Return loss and accuracy on the "train", "val" or "test" split.
 
     A network that diverged counts as one that guesses, with an infinite loss.
@@ -172,4 +156,4 @@ def score(model: MLP | None, data: Digits, split: str) -> dict:
         loss, accuracy = evaluate(model, getattr(data, f"x_{split}"), getattr(data, f"y_{split}"))
         if math.isfinite(loss):
             return {"loss": loss, "acc": accuracy}
-    return {"loss": math.inf, "acc": 1 / data.classes}
+    return {"loss": math.inf, "acc": 1 / len(data.classes)}

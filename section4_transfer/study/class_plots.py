@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from section4_transfer.study.classes import best_variant, confusion_matrix
+from section4_transfer.study.classes import confusion_matrix
 from shared_utils.datasets.color_images import TorchData
 from shared_utils.datasets.names import shortened
 from shared_utils.plotting import SEQUENTIAL, new_figure, save_figure
-from shared_utils.runs.outcomes import Outcome
+from shared_utils.runs.outcomes import Outcome, best_variant
 
 _NAMED, _NUMBERED = 40, 20  # classes: with more, neither names nor numbers could be read
 

@@ -7,7 +7,7 @@ classes of the accuracy within each, is 50 % then, as for a coin.
 import numpy as np
 
 from shared_utils.datasets.color_images import TorchData
-from shared_utils.runs.outcomes import Outcome
+from shared_utils.runs.outcomes import Outcome, best_variant
 
 UNEQUAL = 1.5  # the largest class has more than so many times the images of the smallest
 
@@ -52,11 +52,6 @@ def confusion_matrix(outcome: Outcome, labels: np.ndarray, classes: int) -> np.n
     """Return how many test images of each class (rows) got each answer (columns)."""
     answers = outcome.scores.argmax(axis=1)
     return np.bincount(labels * classes + answers, minlength=classes**2).reshape(classes, classes)
-
-
-def best_variant(groups: dict[str, list[Outcome]]) -> str:
-    """Return the variant with the best validation accuracy, averaged over its seeds."""
-    return max(groups, key=lambda name: np.mean([outcome.val_acc for outcome in groups[name]]))
 
 
 def _rows(

@@ -34,6 +34,11 @@ class Outcome:
         return self.history.best["val_acc"]
 
 
+def best_variant(groups: dict[str, list[Outcome]]) -> str:
+    """Return the variant with the best validation accuracy, averaged over its seeds."""
+    return max(groups, key=lambda name: np.mean([outcome.val_acc for outcome in groups[name]]))
+
+
 def by_name(outcomes: Iterable[Outcome]) -> dict[str, list[Outcome]]:
     """Return the outcomes of each variant, one a seed, in order of appearance."""
     groups = {}

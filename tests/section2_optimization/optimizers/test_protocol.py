@@ -11,7 +11,7 @@ RULES = [
     ("sgd", {}),
     ("sgd", {"momentum": 0.9}),
     ("sgd", {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1}),
-    ("rmsprop", {"momentum": 0.9}),
+    ("rmsprop", {}),
     ("adam", {}),
     ("adamw", {}),
     ("adagrad", {}),
@@ -76,7 +76,6 @@ def test_float32_parameters_stay_float32_and_the_same_arrays():
         (lambda: SGD(0.1, momentum=float("nan")), "momentum"),
         (lambda: SGD(0.1, nesterov=True), "nesterov needs a momentum"),
         (lambda: SGD(0.1, weight_decay=-1.0), "weight_decay"),
-        (lambda: RMSprop(0.1, momentum=1.0), "momentum"),
         (lambda: RMSprop(0.1, alpha=1.0), "alpha"),
         (lambda: Adam(0.1, betas=(1.0, 0.9)), r"beta1 must be in \[0, 1\)"),
         (lambda: Adam(0.1, betas=(0.9, -0.1)), r"beta2 must be in \[0, 1\)"),
@@ -126,7 +125,7 @@ def test_adam_keeps_the_two_averages_of_its_algorithm():
 def test_a_bad_step_is_refused_and_changes_nothing(name, grads, words):
     params = {"a": np.ones(2), "b": np.ones(3)}
     optimizer = make_optimizer(name, 0.1)
-    with pytest.raises(ValueError, match=words) as refusal:
+    with pytest.raises((ValueError, FloatingPointError), match=words) as refusal:
         optimizer.step(params, grads)
     assert issubclass(refusal.type, FloatingPointError) == ("not finite" in words)
     assert optimizer.steps == 0

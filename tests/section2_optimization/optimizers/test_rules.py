@@ -31,10 +31,7 @@ COMBINATIONS = [
         )
         if options["momentum"] or not options["nesterov"]
     ),
-    *(
-        ("rmsprop", options)
-        for options in grid(alpha=[0.99, 0.0], eps=[1e-8, 1e-2], momentum=[0.0, 0.9])
-    ),
+    *(("rmsprop", options) for options in grid(alpha=[0.99, 0.0], eps=[1e-8, 1e-2])),
     *(("adam", options) for options in grid(betas=betas, eps=[1e-8, 1e-2])),
     *(
         ("adamw", options)

@@ -10,17 +10,17 @@ from section2_optimization import training
 from section2_optimization.study import digit_search
 from section2_optimization.study.digit_search import (
     Budget,
-    Digits,
     Search,
     Setting,
     search,
     train_network,
 )
+from shared_utils.datasets.gray_images import ImageData
 
 RNG = np.random.default_rng(0)
 Y = np.arange(30) % 3
 X = (np.eye(3, 6)[Y] + RNG.normal(0, 0.2, (30, 6))).astype(np.float32)
-DATA = Digits("three heaps", 3, X, Y, X[::-1], Y[::-1], X, Y)
+DATA = ImageData("heaps", "", "", "", ("0", "1", "2"), X, Y, X[::-1], Y[::-1], X, Y)
 SETTING = Setting(hidden=(8,), lr=0.1, batch_size=10)
 BUDGET = Budget(seeds=(0, 1), epochs=4, measurements=2)
 

@@ -160,7 +160,10 @@ def test_the_time_of_a_long_study_is_told_once_and_in_proportion(capsys):
     first._on_estimate(600 * 8 / 168)
     assert capsys.readouterr().out == ""
     first._on_estimate(1200 * 8 / 168)
-    assert "about 20 minutes; shorter: fewer --epochs, --limit 5000, --quick" in capsys.readouterr().out
+    assert (
+        "about 20 minutes; shorter: fewer --epochs, --limit 5000, --quick"
+        in capsys.readouterr().out
+    )
 
 
 def test_other_programs_that_stay_on_the_cores_are_told_of_once(monkeypatch, capsys):

@@ -6,7 +6,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from shared_utils.datasets.names import printable
@@ -48,47 +48,24 @@ _FIXABLE = {
 }
 
 
-def positive_int(text: str) -> int:
-    """Read a whole number from 1 to 2^31 - 1 (an argparse type)."""
-    return _whole_number(text, 1, 31)
+def number(allowed: Callable[[float], bool], words: str, kind: type = float) -> Callable:
+    """Return an argparse type: a number of this kind that is `allowed`, as `words` say."""
+
+    def read(text: str) -> float:
+        with suppress(ValueError):
+            if allowed(value := kind(text)):
+                return value
+        raise argparse.ArgumentTypeError(f"must be {words}, not {text}")
+
+    return read
 
 
-def seed_number(text: str) -> int:
-    """Read a whole number from 0 to 2^32 - 1, what every library takes (an argparse type)."""
-    return _whole_number(text, 0, 32)
-
-
-def _whole_number(text: str, lowest: int, bits: int) -> int:
-    value = int(text)
-    if not lowest <= value < 2**bits:
-        raise argparse.ArgumentTypeError(
-            f"must be a whole number from {lowest} to 2^{bits} - 1, not {value}"
-        )
-    return value
-
-
-def positive_float(text: str) -> float:
-    """Read a finite number above 0 (an argparse type)."""
-    value = float(text)
-    if not (value > 0 and math.isfinite(value)):
-        raise argparse.ArgumentTypeError(f"must be a finite number above 0, not {text}")
-    return value
-
-
-def non_negative_float(text: str) -> float:
-    """Read a finite number of at least 0 (an argparse type)."""
-    value = float(text)
-    if not (value >= 0 and math.isfinite(value)):
-        raise argparse.ArgumentTypeError(f"must be a finite number of at least 0, not {text}")
-    return value
-
-
-def momentum_number(text: str) -> float:
-    """Read a number from 0 to below 1 (an argparse type)."""
-    value = float(text)
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"must be from 0 to below 1, not {text}")
-    return value
+positive_int = number(lambda n: 1 <= n < 2**31, "a whole number from 1 to 2^31 - 1", int)
+# What every library takes.
+seed_number = number(lambda n: 0 <= n < 2**32, "a whole number from 0 to 2^32 - 1", int)
+positive_float = number(lambda x: 0 < x < math.inf, "a finite number above 0")
+non_negative_float = number(lambda x: 0 <= x < math.inf, "a finite number of at least 0")
+momentum_number = number(lambda x: 0 <= x < 1, "from 0 to below 1")
 
 
 def folder_path(text: str) -> Path:

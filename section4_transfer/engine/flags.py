@@ -12,6 +12,7 @@ from shared_utils.cli import (
     add_shared_flags,
     momentum_number,
     non_negative_float,
+    number,
     open_run,
     parse_args,
     positive_int,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16")
+fraction = number(lambda x: 0 < x <= 1, "above 0 and at most 1")
 # What belongs to the steps of He et al. (2015), section 4.2, and differs from our defaults.
 PUBLISHED = {"weight_decay": 1e-4, "crop": 1 / 8, "nesterov": False}
 
@@ -175,11 +177,3 @@ def recipe_from(flags: dict, **changes) -> Recipe:
     """Return the recipe that the flags describe (`vars(args)`), with `changes`."""
     named = {f.name: flags[f.name] for f in fields(Recipe) if f.name in flags}
     return Recipe(**named | changes)
-
-
-def fraction(text: str) -> float:
-    """Read a number above 0 and at most 1 (an argparse type)."""
-    value = float(text)
-    if not 0 < value <= 1:
-        raise argparse.ArgumentTypeError(f"must be above 0 and at most 1, not {text}")
-    return value

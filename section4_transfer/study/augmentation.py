@@ -17,7 +17,7 @@ from section4_transfer.models import CifarNet, initialise, resnet18
 from section4_transfer.study import augmentation_plots
 from section4_transfer.study.base import Study
 from section4_transfer.study.variants import Groups, Variant, label
-from section4_transfer.study.verdicts import compare_augmentations, find_gains
+from section4_transfer.study.verdicts import by_augmentation, compare_augmentations, find_gains
 from section4_transfer.training import fit
 from shared_utils.datasets.color_images import generator
 from shared_utils.runs.outcomes import Outcome
@@ -79,7 +79,8 @@ class AugmentationStudy(Study):
 
     def details(self, groups: Groups) -> dict:
         """Return the gains: by fraction, augmentation and kind, mean and interval."""
-        return {"gains": find_gains(groups, self.sets, list(self.fractions))}
+        gains = find_gains(groups, self.sets, list(self.fractions))
+        return {"gains": by_augmentation(gains, list(self.fractions))}
 
     def conclusions(self, groups: Groups) -> list[str]:
         """Return what all augmentations together gain, and what each gains."""
@@ -88,7 +89,7 @@ class AugmentationStudy(Study):
     def draw(self, path: Path, groups: Groups) -> None:
         """Draw the figures of this study."""
         sizes = {fraction: len(kept) for fraction, kept in self.fractions.items()}
-        gains = find_gains(groups, self.sets, list(self.fractions))
+        gains = self.details(groups)["gains"]
         images = f"{self.data.title}, {len(self.data.y_train):,} images of {self.size} pixels"
         augmentation_plots.draw_all(path, groups, gains, sizes, images)
         augmentation_plots.grid(path / "grid.png", self.data, self.recipe.crop)

@@ -5,12 +5,15 @@ of a study are widened until they hold together.
 """
 
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 
 from section4_transfer.augment import AUGMENTATIONS
 from section4_transfer.study.labels import with_frozen_stages, with_labels
 from section4_transfer.study.variants import Groups, label
 from shared_utils.runs.outcomes import Outcome, accuracy_difference
-from shared_utils.stats import Difference, paired_difference
+from shared_utils.stats import Difference
+
+Pair = tuple[float, str, str, str, str]  # fraction, augmentation, kind; the two networks
 
 
 def compare_depths(
@@ -24,13 +27,13 @@ def compare_depths(
     # With one seed, a training error has no interval.
     comparisons = len(pairs) + len(deeper) * (1 + (seeds > 1))
     lines = []
-    for what, difference, compared in (
-        ("test accuracy", accuracy_difference, pairs + deeper),
-        ("training error in the last epoch", training_error_difference, deeper),
+    for what, measure, compared in (
+        ("test accuracy", attrgetter("correct"), pairs + deeper),
+        ("training error in the last epoch", training_error, deeper),
     ):
         for a, b in compared:
             if a in groups and b in groups:
-                found = difference(groups[a], groups[b], comparisons)
+                found = accuracy_difference(groups[a], groups[b], comparisons, measure)
                 lines.append(found.sentence(f"{what}, {a} minus {b}"))
     return lines + [_gradients(name, outcomes[0]) for name, outcomes in groups.items()]
 
@@ -42,16 +45,6 @@ def training_error(outcome: Outcome) -> float:
     degradation; overfitting would show in the test alone.
     """
     return 1 - outcome.history.rows[-1]["train_acc"]
-
-
-def training_error_difference(
-    a: list[Outcome], b: list[Outcome], comparisons: int = 1
-) -> Difference:
-    """Return the difference in training error, a minus b, of outcomes paired by their seeds."""
-    others = {outcome.seed: training_error(outcome) for outcome in b}
-    pairs = [(training_error(one), others[one.seed]) for one in a if one.seed in others]
-    ours, theirs = ([pair[side] for pair in pairs] for side in (0, 1))
-    return paired_difference(ours, theirs, comparisons=comparisons)
 
 
 def _gradients(name: str, outcome: Outcome) -> str:
@@ -83,65 +76,42 @@ def compare_methods(groups: Groups, labels: list[int], freeze: list[int]) -> lis
     return lines
 
 
-def pairs_of(sets: Iterable[str], fraction: float) -> dict[str, dict[str, tuple[str, str]]]:
-    """Return for each augmentation the pairs of `sets` that differ in it alone: with, without."""
-    pairs = {
-        name: {"alone": (name, "none"), "leave-one-out": ("all", f"all but {name}")}
-        for name in AUGMENTATIONS
-    }
-    return {
-        name: {
-            kind: (label(a, fraction), label(b, fraction))
-            for kind, (a, b) in kinds.items()
-            if a in sets and b in sets
-        }
-        for name, kinds in pairs.items()
-    }
-
-
-def all_pairs(sets: Iterable[str], fractions: list[float]) -> list[tuple[str, str]]:
-    """Return the pairs of every fraction that are compared: all with none, and those above.
-
-    Among so many intervals of 95 % each, one that misses the truth would be no surprise. So each is
-    widened until all of them together hold with 95 %.
-    """
-    pairs = []
-    for fraction in fractions:
-        if "all" in sets and "none" in sets:
-            pairs.append((label("all", fraction), label("none", fraction)))
-        for kinds in pairs_of(sets, fraction).values():
-            pairs += kinds.values()
-    return pairs
-
-
-def find_gains(groups: Groups, sets: Iterable[str], fractions: list[float]) -> dict:
-    """Return by fraction, augmentation and kind: the gain in test accuracy, low end, high end."""
-    comparisons = len(all_pairs(sets, fractions))
-    return {
-        f"{fraction:g}": {
-            name: {
-                kind: (gain.mean, gain.low, gain.high)
-                for kind, pair in kinds.items()
-                if (gain := _gain(groups, pair, comparisons)) is not None
-            }
-            for name, kinds in pairs_of(sets, fraction).items()
-        }
-        for fraction in fractions
-    }
-
-
 def compare_augmentations(groups: Groups, sets: Iterable[str], fractions: list[float]) -> list[str]:
-    """Return sentences: what all augmentations together gain, and what each gains."""
-    pairs = all_pairs(sets, fractions)
+    """Return what all augmentations together gain, and what each gains."""
+    gains = find_gains(groups, sets, fractions)
+    return [gain.sentence(f"test accuracy, {a} minus {b}") for (*_, a, b), gain in gains.items()]
+
+
+def find_gains(
+    groups: Groups, sets: Iterable[str], fractions: list[float]
+) -> dict[Pair, Difference]:
+    """Return the gain in test accuracy of each of `pairs_of`, where neither network diverged."""
+    pairs = pairs_of(sets, fractions)
+    return {
+        (*what, a, b): accuracy_difference(groups[a], groups[b], len(pairs))
+        for *what, a, b in pairs
+        if a in groups and b in groups
+    }
+
+
+def pairs_of(sets: Iterable[str], fractions: list[float]) -> list[Pair]:
+    """Return what is compared: fraction, augmentation, kind, and the two networks."""
+    pairs = [("all", "together", "all", "none")]
+    for name in AUGMENTATIONS:
+        pairs.append((name, "alone", name, "none"))
+        pairs.append((name, "leave-one-out", "all", f"all but {name}"))
     return [
-        gain.sentence(f"test accuracy, {pair[0]} minus {pair[1]}")
-        for pair in pairs
-        if (gain := _gain(groups, pair, len(pairs))) is not None
+        (fraction, name, kind, label(a, fraction), label(b, fraction))
+        for fraction in fractions
+        for name, kind, a, b in pairs
+        if a in sets and b in sets
     ]
 
 
-def _gain(groups: Groups, pair: tuple[str, str], comparisons: int) -> Difference | None:
-    """Return the difference between the two of a pair; None where one has diverged."""
-    if not all(name in groups for name in pair):
-        return None
-    return accuracy_difference(*(groups[name] for name in pair), comparisons)
+def by_augmentation(gains: dict[Pair, Difference], fractions: list[float]) -> dict:
+    """Return by fraction, augmentation and kind: the gain in test accuracy, low end, high end."""
+    found = {f"{fraction:g}": {name: {} for name in AUGMENTATIONS} for fraction in fractions}
+    for (fraction, name, kind, *_), gain in gains.items():
+        if name in AUGMENTATIONS:
+            found[f"{fraction:g}"][name][kind] = gain.mean, gain.low, gain.high
+    return found

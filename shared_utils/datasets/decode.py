@@ -7,7 +7,7 @@ were only converted to RGB. A file that cannot be read is reported with the caus
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -18,11 +18,6 @@ VERSION = 3  # of what `decode` makes of a file: arrays of an earlier version ar
 _COMMON = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")  # tried first: each try takes time
 # Stubs that need another program, and page descriptions, which are programs themselves.
 _NO_IMAGES = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
-_ORIENTATION = 0x0112  # the EXIF tag; its values 2 to 8 stand for these turns
-_TURNS = (
-    "FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE",
-    "ROTATE_90",
-)  # fmt: skip
 
 
 class DamagedImageError(Exception):
@@ -69,7 +64,7 @@ def read_picture(path: Path, enough: int | None = None):
     and of an animation the first picture is taken. It may be shrunk as long as each side keeps
     `enough` pixels, which saves time. Raises DamagedImageError.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
         if path.stat().st_size == 0:
@@ -79,8 +74,10 @@ def read_picture(path: Path, enough: int | None = None):
                 # A JPEG is stored as 8x8 waves: half, a quarter or an eighth of its size costs a
                 # fraction.
                 image.draft(None, (enough, enough))
-            rgb, turn = _on_white(image), _turn(image)
-            return rgb if turn is None else rgb.transpose(turn)  # FLIP_LEFT_RIGHT is 0
+            image.load()
+            with suppress(Exception):  # of damaged EXIF: the pixels are whole
+                ImageOps.exif_transpose(image, in_place=True)
+            return _on_white(image)
     except (DamagedImageError, MemoryError):
         raise
     except FileNotFoundError as error:
@@ -104,7 +101,6 @@ def _on_white(image):
     # 16 bits that Pillow holds as 32: of PGM always, of PNG before version 11.
     widened = image.mode == "I" and image.format in ("PNG", "PPM")
     if image.mode.startswith("I;16") or widened:  # `convert` would clip all above 255 to white
-        image.load()
         return Image.fromarray((np.asarray(image) // 256).astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):
         raise DamagedImageError(
@@ -118,19 +114,6 @@ def _on_white(image):
     picture = image.convert("RGBA")
     white = Image.new("RGBA", picture.size, "white")
     return Image.alpha_composite(white, picture).convert("RGB")
-
-
-def _turn(image):
-    """Return how to turn an image upright, or None; EXIF that cannot be read is ignored."""
-    from PIL import Image
-
-    try:
-        orientation = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # damaged EXIF can raise nearly anything, and the pixels are whole
-        return None
-    if orientation not in range(2, 9):
-        return None
-    return Image.Transpose[_TURNS[orientation - 2]]
 
 
 @cache

@@ -81,7 +81,7 @@ def list_images(tree: Path) -> Listing:
         files = [file for name in sorted(found) for file in found[name]]
         counts = [len(found[name]) for name in sorted(found)]
         parts[part] = Part(files, np.repeat(np.arange(len(counts)), counts).astype(np.int64))
-    return Listing(tree, tuple(sorted(classes)), parts, dict(left_out))
+    return Listing(tree, tuple(sorted(classes)), parts, dict(+left_out))  # without what was not met
 
 
 def _check_folder(tree: Path) -> None:
@@ -117,9 +117,9 @@ def _part_roots(tree: Path, left_out: Counter) -> dict[str, Path]:
             raise UserError(
                 f"{root} holds no class folders: add them, or put it elsewhere; {LAYOUT}"
             )
-    _count(left_out, "folders beside the parts", len(others))
+    left_out["folders beside the parts"] += len(others)
     loose = sum(not _is_folder(entry) for entry in _visible(tree, left_out))
-    _count(left_out, "files beside the parts", loose)
+    left_out["files beside the parts"] += loose
     return roots
 
 
@@ -168,11 +168,11 @@ def _classes(root: Path, tree: Path, left_out: Counter, least: int) -> dict[str,
     found = {}
     for entry in _visible(root, left_out):
         if not _is_folder(entry):
-            _count(left_out, "files beside the class folders")
+            left_out["files beside the class folders"] += 1
         elif root.resolve().is_relative_to(Path(entry.path).resolve()):
-            _count(left_out, "links that lead back to their own folder")
+            left_out["links that lead back to their own folder"] += 1
         elif _is_run(entry):
-            _count(left_out, _RUNS)
+            left_out[_RUNS] += 1
         else:
             found[entry.name] = entry.path
     if len(found) < least:
@@ -216,7 +216,7 @@ def _images(folder: Path, name: Path, tree: Path, left_out: Counter) -> list[Ima
             suffix = os.path.splitext(entry.name)[1].lower()
             if _is_folder(entry):
                 if entry.is_symlink():  # it could lead in a circle, or into another class
-                    _count(left_out, "links to folders within a class")
+                    left_out["links to folders within a class"] += 1
                 elif _is_run(entry):
                     others[_RUNS] += 1
                 else:
@@ -253,7 +253,7 @@ def _visible(folder: Path, left_out: Counter) -> Iterator[os.DirEntry]:
     with entries:
         for entry in entries:
             if entry.name.startswith(".") or entry.name.lower() in _LEFTOVERS:
-                _count(left_out, "hidden files and systems' leftovers", entry.name != ".decoded")
+                left_out["hidden files and systems' leftovers"] += entry.name != ".decoded"
             else:
                 yield entry
 
@@ -291,8 +291,3 @@ def _refuse_classes(tree: Path, part: str, expected: set[str], found: set[str]) 
 def kinds(counts: Mapping[str, int]) -> str:
     """Return what was counted in words, such as ".heic files (12), .txt files (1)"."""
     return enumeration([f"{kind} ({number:,})" for kind, number in sorted(counts.items())], 20)
-
-
-def _count(left_out: Counter, kind: str, number: int = 1) -> None:
-    if number:
-        left_out[kind] += number

@@ -68,7 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     checking.add_argument(
         "--seconds",
-        type=_seconds,
+        type=positive_float,
         default=SECONDS,
         help="time limit of each exercise (default: %(default)s)",
     )
@@ -82,13 +82,6 @@ def build_parser() -> argparse.ArgumentParser:
         asking = command(name, words)
         asking.add_argument("numbers", nargs="+", help="such as 1.1 2.3, or all")
     return parser
-
-
-def _seconds(text: str) -> float:
-    try:
-        return positive_float(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds") from error
 
 
 def main(argv: list[str] | None = None) -> dict[str, Verdict] | None:

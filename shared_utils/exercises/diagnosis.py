@@ -78,12 +78,12 @@ def matches(answer: np.ndarray, wanted: np.ndarray, tolerance: float) -> bool:
     """Return whether two arrays are equal up to `tolerance` times the largest wanted entry."""
     if answer.shape != wanted.shape:
         return False
-    if np.float32 in (answer.dtype, wanted.dtype):
-        tolerance = max(tolerance, FLOAT32_TOLERANCE)
     return bool(np.all(_is_close(answer, wanted, tolerance)))
 
 
 def _is_close(answer, wanted, tolerance):
+    if np.float32 in (answer.dtype, wanted.dtype):
+        tolerance = max(tolerance, FLOAT32_TOLERANCE)
     finite = np.abs(wanted[np.isfinite(wanted)])
     largest = float(finite.max(initial=0)) or 1.0
     return np.isclose(answer, wanted, rtol=0, atol=tolerance * largest, equal_nan=True)
@@ -95,8 +95,6 @@ def _numbers(answer: np.ndarray, wanted: np.ndarray, tolerance: float) -> list[s
         place = _place(np.argwhere(odd)[0])
         value = answer[odd].flat[0]
         return [f"{int(odd.sum())} of {answer.size} entries are not finite, {value}{place} first"]
-    if np.float32 in (answer.dtype, wanted.dtype):
-        tolerance = max(tolerance, FLOAT32_TOLERANCE)
     wrong = ~_is_close(answer, wanted, tolerance)
     gap = np.where(wrong, np.abs(answer.astype(float) - wanted), -1)
     at = np.unravel_index(np.argmax(gap), gap.shape)

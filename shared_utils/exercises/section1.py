@@ -3,7 +3,7 @@
 import numpy as np
 
 from shared_utils.exercises.oracles import section1 as oracle
-from shared_utils.exercises.oracles.common import rng, steps_case
+from shared_utils.exercises.oracles.common import rng, sgd, steps_case
 from shared_utils.exercises.table import ADDED, NOT_IN_PLACE, Exercise, call
 
 FUNCTIONS, PAGE = "section1_mlp.functions", "section1_mlp/README.md"
@@ -169,7 +169,7 @@ EXERCISES = [
             "no momentum": steps_case(8, [0.1, 0.1], momentum=0.0, weight_decay=0.0),
         },
         probe=oracle.ask_sgd,
-        oracle=oracle.sgd,
+        oracle=sgd,
         slips={
             "not in place": NOT_IN_PLACE,
             "dampened": "the gradient enters v as (1 - momentum) dW: here it enters whole",

@@ -1,9 +1,11 @@
 """The exercises of Section 2: measure a gradient, derive it for two layers, then use it."""
 
+from functools import partial
+
 import numpy as np
 
 from shared_utils.exercises.oracles import section2 as oracle
-from shared_utils.exercises.oracles.common import rng, steps_case
+from shared_utils.exercises.oracles.common import rng, sgd, steps_case
 from shared_utils.exercises.table import ADDED, NOT_IN_PLACE, Exercise, call
 
 LAYERS, OPTIMIZERS = "section2_optimization.layers", "section2_optimization.optimizers"
@@ -108,7 +110,7 @@ EXERCISES = [
             "Nesterov, momentum 0.5": steps_case(3, [0.2, 0.1, 0.1], momentum=0.5, nesterov=True),
         },
         probe=oracle.ask_sgd,
-        oracle=oracle.sgd,
+        oracle=partial(sgd, weight_decay=oracle.DECAY),
         slips={
             "not in place": NOT_IN_PLACE,
             "no decay": "the weight decay is missing",

@@ -10,6 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # start from any directory
 
 from shared_utils.cli import start
+from shared_utils.datasets.names import printable
 from shared_utils.errors import UserError
 from shared_utils.files import write_atomically
 from shared_utils.report.checking import Judged, count, judge, load_expected
@@ -71,18 +72,13 @@ def print_check(judged: list[Judged]) -> None:
     """Print every expected command: its numbers, or that it was not run, and why others are not."""
     for one in judged:
         print(f"\n{one.entry['command']}")
-        print(f"  {_printable(one.run.label) if one.run else 'not run'}")
+        print(f"  {printable(one.run.label) if one.run else 'not run'}")
         for run, reason in one.passed_over:
-            print(f"  {_printable(f'not compared: {run.label}: {reason}')}")
+            print(f"  {printable(f'not compared: {run.label}: {reason}')}")
         for item in one.comparisons if one.run else ():
             wanted = f"{item.wanted} +- {item.tolerance}"
             what = item.expected["what"]
             print(f"  {what:<48}{item.found:>12}  {wanted:<26}{item.verdict}")
-
-
-def _printable(text: str) -> str:
-    """Return foreign text without what could move the cursor or break the output."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 if __name__ == "__main__":

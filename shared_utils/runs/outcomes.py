@@ -1,6 +1,6 @@
 """What a comparison reports of each of its networks: counts over the whole test set."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +27,11 @@ class Outcome:
     def test(self, scores: np.ndarray, labels: np.ndarray) -> None:
         """Note what the network says of the test samples."""
         self.scores, self.correct = scores, scores.argmax(axis=1) == labels
+
+    @property
+    def train_error(self) -> float:
+        """Which part of the training images was wrong in the last epoch, while it learned."""
+        return 1 - self.history.rows[-1]["train_acc"]
 
     @property
     def val_acc(self) -> float:
@@ -64,15 +69,20 @@ def summarize(outcomes: list[Outcome]) -> dict:
     }
 
 
-def accuracy_difference(a: list[Outcome], b: list[Outcome], comparisons: int = 1) -> Difference:
-    """Return the difference in test accuracy, a minus b, of outcomes paired by their seeds."""
+def accuracy_difference(
+    a: list[Outcome],
+    b: list[Outcome],
+    comparisons: int = 1,
+    measure: Callable[[Outcome], object] = lambda outcome: outcome.correct,
+) -> Difference:
+    """Return the difference in test accuracy, a minus b, of outcomes paired by their seeds.
+
+    Another `measure` of an outcome is compared in the same way.
+    """
     others = {outcome.seed: outcome for outcome in b}
-    pairs = [(one, others[one.seed]) for one in a if one.seed in others]
-    return paired_difference(
-        [one.correct for one, _ in pairs],
-        [other.correct for _, other in pairs],
-        comparisons=comparisons,
-    )
+    pairs = [(measure(one), measure(others[one.seed])) for one in a if one.seed in others]
+    ours, theirs = ([pair[side] for pair in pairs] for side in (0, 1))
+    return paired_difference(ours, theirs, comparisons=comparisons)
 
 
 def table(summaries: dict[str, dict], title: str = "network") -> str:

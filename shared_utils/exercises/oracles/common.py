@@ -104,3 +104,23 @@ def steps_case(seed: int, lrs: list[float], **options) -> dict:
 def stand_still(theta, grads, **_) -> dict:
     """Return the path of the slip "not in place": the arrays that were handed over never change."""
     return {PATH: np.tile(theta, (len(grads), 1))}
+
+
+def sgd(theta, grads, lrs, momentum, weight_decay, nesterov=False, slip: str = "") -> dict:
+    """v = momentum v + g', with g' = g + weight_decay theta; theta moves by -lr v.
+
+    With Nesterov it moves by -lr (g' + momentum v).
+    """
+    if slip == "not in place":
+        return stand_still(theta, grads)
+
+    def rule(g, lr, t, theta, memory):
+        g = g if slip == "no decay" else g + weight_decay * theta
+        g, lr = (lr * g, 1) if slip == "lr inside" else (g, lr)
+        before = memory.get("v", 0) if slip != "no momentum" else 0
+        v = memory["v"] = momentum * before + g * (1 - momentum if slip == "dampened" else 1)
+        if nesterov and slip != "heavy ball":
+            return -lr * (g + momentum * (before if slip == "old v" else v))
+        return -lr * (before if slip == "late" else v) * (-1 if slip == "up" else 1)
+
+    return descend(rule, theta, grads, lrs)

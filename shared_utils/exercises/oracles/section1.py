@@ -7,12 +7,10 @@ import numpy as np
 
 from shared_utils.exercises.oracles.common import (
     after_another,
-    descend,
     gradient,
     refuses,
     rng,
     same,
-    stand_still,
     take_steps,
 )
 from shared_utils.exercises.table import Broken, lesson
@@ -190,20 +188,3 @@ def ask_sgd(theta, grads, lrs, momentum, weight_decay) -> dict:
     """Ask Section 1's SGD for a path."""
     sgd = lesson("section1_mlp.optimizer").SGD(lrs[0], momentum, weight_decay)
     return take_steps(sgd, theta, grads, lrs)
-
-
-def sgd(theta, grads, lrs, momentum, weight_decay, slip: str = "") -> dict:
-    """v = momentum v + g + weight_decay theta; theta moves by -lr v."""
-    if slip == "not in place":
-        return stand_still(theta, grads)
-
-    def rule(g, lr, t, theta, memory):
-        before = memory.get("v", 0) if slip != "no momentum" else 0
-        pull = g if slip == "no decay" else g + weight_decay * theta
-        pull = pull * {"dampened": 1 - momentum, "lr inside": lr}.get(slip, 1)
-        memory["v"] = momentum * before + pull
-        if slip == "lr inside":
-            return -memory["v"]
-        return -lr * (before if slip == "late" else memory["v"]) * (-1 if slip == "up" else 1)
-
-    return descend(rule, theta, grads, lrs)

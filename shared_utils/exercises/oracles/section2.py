@@ -139,22 +139,6 @@ def ask_sgd(theta, grads, lrs, momentum, nesterov) -> dict:
     return take_steps(rule, theta, grads, lrs)
 
 
-def sgd(theta, grads, lrs, momentum, nesterov, slip: str = "") -> dict:
-    """The three rules of the lesson's SGD."""
-    if slip == "not in place":
-        return stand_still(theta, grads)
-
-    def rule(g, lr, t, theta, memory):
-        g = g if slip == "no decay" else g + DECAY * theta
-        before = memory.get("v", 0) if slip != "no momentum" else 0
-        v = memory["v"] = momentum * before + g * (1 - momentum if slip == "dampened" else 1)
-        if nesterov and slip != "heavy ball":
-            return -lr * (g + momentum * (before if slip == "old v" else v))
-        return -lr * v
-
-    return descend(rule, theta, grads, lrs)
-
-
 def ask_adam(theta, grads, lrs, betas, eps) -> dict:
     """Ask Adam for a path."""
     rule = lesson("section2_optimization.optimizers").Adam(lrs[0], tuple(betas), eps)

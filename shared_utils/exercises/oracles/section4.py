@@ -222,16 +222,6 @@ def ask_interval(a, b, comparisons, overlap) -> dict:
     return {name: getattr(found, name) for name in ("mean", "low", "high", "pairs")}
 
 
-def student_quantile(p: float, freedom: int) -> float:
-    """Return Student's quantile, in the closed forms that exist for 1, 2 and 4 degrees."""
-    alpha = 4 * p * (1 - p)
-    if freedom == 1:
-        return math.tan(math.pi * (p - 0.5))
-    if freedom == 2:
-        return (2 * p - 1) * math.sqrt(2 / alpha)
-    return 2 * math.sqrt(math.cos(math.acos(math.sqrt(alpha)) / 3) / math.sqrt(alpha) - 1)
-
-
 def interval(a, b, comparisons, overlap, slip: str = "") -> dict:
     """Student's interval over pairs; for one pair of boolean arrays that of Agresti and Min."""
     level = 1 - (0.05 if slip == "one-sided" else 0.025) / (1 if slip == "alone" else comparisons)
@@ -246,8 +236,10 @@ def interval(a, b, comparisons, overlap, slip: str = "") -> dict:
         half = normal * math.sqrt(((ours + theirs) / n - middle**2) / n)
         mean = a[0].mean() - b[0].mean()
         return {"mean": mean, "low": middle - half, "high": middle + half, "pairs": 1}
+    from scipy.stats import t as student  # takes a moment to import
+
     J, d = len(a), np.subtract(a, b)
-    quantile = normal if slip == "normal" else student_quantile(level, J - 1)
+    quantile = normal if slip == "normal" else student.ppf(level, J - 1)
     variance = d.var() if slip == "divisor J" else d.var(ddof=1)
     variance = np.var(a, ddof=1) + np.var(b, ddof=1) if slip == "unpaired" else variance
     scale = {"no root of J": 1.0, "no overlap": 1 / J}.get(slip, 1 / J + overlap)

@@ -19,7 +19,7 @@ from section4_transfer.study.classes import class_report, confusion_matrix
 from section4_transfer.study.depth import DepthStudy
 from section4_transfer.study.transfer import TransferStudy
 from section4_transfer.study.variants import Variant, label
-from section4_transfer.study.verdicts import compare_augmentations, find_gains
+from section4_transfer.study.verdicts import by_augmentation, compare_augmentations, find_gains
 from shared_utils.datasets.color_images import generator, load_torch_data
 from shared_utils.errors import UserError
 from shared_utils.runs import History
@@ -57,7 +57,7 @@ def test_the_augmentation_study_widens_every_interval_that_it_reports():
     assert all("(30 comparisons together)" in line for line in lines)
     gain = accuracy_difference(groups["crop 10%"], groups["none 10%"], 30)
     assert gain.sentence("test accuracy, crop 10% minus none 10%") in lines
-    found = find_gains(groups, augmentation_sets(), [0.1, 1])
+    found = by_augmentation(find_gains(groups, augmentation_sets(), [0.1, 1]), [0.1, 1])
     assert found["0.1"]["crop"]["alone"] == (gain.mean, gain.low, gain.high)
     left_out = accuracy_difference(groups["all"], groups["all but flip"], 30)
     assert found["1"]["flip"]["leave-one-out"] == (left_out.mean, left_out.low, left_out.high)
@@ -65,7 +65,7 @@ def test_the_augmentation_study_widens_every_interval_that_it_reports():
 
 def test_a_network_that_diverged_is_left_out_of_the_gains():
     groups = {name: [outcome(name, 0, [0, 1], [0, 1])] for name in ("none", "all", "crop")}
-    gains = find_gains(groups, augmentation_sets(), [1])
+    gains = by_augmentation(find_gains(groups, augmentation_sets(), [1]), [1])
     assert list(gains["1"]["crop"]) == ["alone"] and gains["1"]["flip"] == {}
     lines = compare_augmentations(groups, augmentation_sets(), [1])
     assert len(lines) == 2 and all("(15 comparisons together)" in line for line in lines)

@@ -111,7 +111,7 @@ def test_what_comes_next_is_said_for_the_folder_one_stands_in(tmp_path, monkeypa
 def test_the_help_says_where_to_stand_and_a_limit_that_is_no_number_is_refused(capsys):
     for arguments, words in (
         (["--help"], "for the top folder, the one that holds shared_utils"),
-        (["check", "--seconds", "abc"], "'abc' is not a number of seconds"),
+        (["check", "--seconds", "abc"], "must be a finite number above 0, not abc"),
     ):
         with pytest.raises(SystemExit):
             commands.main(arguments)

@@ -101,7 +101,7 @@ def main(argv: list[str] | None = None) -> dict:
         summary["epoch"] = race_epoch(race, args.samples)
         print_rest(summary)
         run.write_json("summary.json", summary)
-        title = "One training step of the small CNN, random images"
+        title = "One training step of the small CNN"
         save_figure(draw_ratios(summary["results"], THEIRS, title), run.path / "steps.png")
         print(f"\nsummary and figure: {run.path}")
         show_figures(args.no_show)

@@ -101,7 +101,8 @@ def draw_ratios(results: list[dict], theirs: dict[str, str], title: str):
         bars = np.maximum([ratios - their[0] / our[1], their[1] / our[0] - ratios], 0)
         places = [row["batch"] * 1.03 ** (number - len(lines) / 2 + 0.5) for row in rows]
         look = {"color": COLORS[number], "marker": MARKERS[number], "capsize": 3}
-        ax.errorbar(places, ratios, bars, label=f"{dtype}, {theirs[name]}", **look)
+        label = f"{dtype}, {theirs[name]}" if len(theirs) > 1 else dtype
+        ax.errorbar(places, ratios, bars, label=label, **look)
     ax.axhline(1, color="black", lw=1, ls="--", label="as fast as PyTorch")
     ax.set(xscale="log", xlabel="batch size (images)", ylabel="PyTorch's time / ours")
     ax.set(ylim=(0, None), title=f"{title}; bars: from opposite quartiles")

@@ -1,4 +1,7 @@
-"""What the comparison found: a summary, and sentences computed from it."""
+"""What the comparison found: a summary, and sentences computed from it.
+
+The rule by which one network is better than another stands in `shared_utils/stats.py`.
+"""
 
 from shared_utils.datasets.gray_images import ImageData
 from shared_utils.runs.memory import peak_memory_mib

@@ -1,4 +1,7 @@
-"""What the comparison of networks found, in computed sentences."""
+"""What the comparison of networks found, in computed sentences.
+
+The rule by which one network is better than another stands in `shared_utils/stats.py`.
+"""
 
 from section3_cnn.study.shifts import SHIFTS, STEPS
 from shared_utils.stats import paired_difference

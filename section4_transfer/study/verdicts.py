@@ -1,7 +1,7 @@
 """What the three studies found, in computed sentences.
 
 Each study makes several comparisons, and one in twenty would seem clear by chance: so all intervals
-of a study are widened until they hold together.
+of a study are widened until they hold together. The rule stands in `shared_utils/stats.py`.
 """
 
 from collections.abc import Iterable, Sequence

@@ -47,15 +47,6 @@ METHODS = ("scratch", "frozen", "fine-tuned")
 HEAD_STEPS = 5000  # at least: where the head's validation accuracy has come to rest
 
 
-@dataclass(frozen=True)
-class Features:
-    """The backbone's features of the images that are not augmented: every image is seen once."""
-
-    train: Tensor  # (N, 512)
-    val: Tensor
-    seconds: float  # that those of the training images took
-
-
 @dataclass
 class TransferStudy(Study):
     """A network for every method, number of labels and seed, which draws them.
@@ -101,14 +92,11 @@ class TransferStudy(Study):
         """Yield the methods with every number of labels, seed by seed."""
         for seed in self.seeds:
             weights = self.used[seed] = self.weights or self.pretrain(seed)
-            features = self.frozen_features(weights, seed)
             for n in self.labels:
                 for method in self.methods:
-                    yield self.variant(method, n, weights, features, seed)
+                    yield self.variant(method, n, weights, seed)
 
-    def variant(
-        self, method: str, n: int, weights: PretrainedWeights, features: Features, seed: int
-    ) -> Variant:
+    def variant(self, method: str, n: int, weights: PretrainedWeights, seed: int) -> Variant:
         """Return a network, about to be trained by a method with `n` labels."""
         recipe = replace(
             self.recipe, lr=self.lrs.get(method, self.lrs["fine-tuned"]), passes=self.passes(n)
@@ -116,7 +104,7 @@ class TransferStudy(Study):
         model = self.network(None if method == "scratch" else weights, seed)
         pipeline = self.pipeline(None if method == "scratch" else weights)
         if method == "frozen":
-            train = partial(self.fit_head, model, features, n, recipe, seed=seed)
+            train = partial(self.fit_head, model, pipeline, n, recipe, seed=seed)
         else:
             for k in self.freeze:
                 if method == with_frozen_stages(k):
@@ -174,19 +162,10 @@ class TransferStudy(Study):
             "rotation", model.state_dict(), seconds=history.seconds, history=history
         )
 
-    def frozen_features(self, weights: PretrainedWeights, seed: int) -> Features:
-        """Return the backbone's features of the training and validation images."""
-        model, pipeline = self.network(weights, seed), self.pipeline(weights)
-        clock = time.perf_counter()
-        train = extract_features(model, self.data.x_train, pipeline, self.runtime)
-        seconds = time.perf_counter() - clock
-        val = extract_features(model, self.data.x_val, pipeline, self.runtime)
-        return Features(train, val, seconds)
-
     def fit_head(
         self,
         model: nn.Module,
-        features: Features,
+        pipeline: Pipeline,
         n: int,
         recipe: Recipe,
         *,
@@ -195,27 +174,35 @@ class TransferStudy(Study):
     ) -> History:
         """Train the head of `model` on the features of the images with a label.
 
-        It is trained to its end: passes are added to the recipe's epochs until they have
-        `HEAD_STEPS`.
+        Their features are computed once, of images that are not augmented. Passes are added to the
+        recipe's epochs until they have `HEAD_STEPS`.
         """
         learn, val = self.labelled(n, seed)
+        clock = time.perf_counter()
+        train = self.features(model, pipeline, "train", learn)
+        before = time.perf_counter() - clock  # counts in the time of the training, too
         steps_in_a_pass = math.ceil(n / recipe.batch_size)
         passes = math.ceil(HEAD_STEPS / (recipe.epochs * steps_in_a_pass))
         history = fit(
             model.fc,
-            (features.train[learn.to(features.train.device)], self.data.y_train[learn]),
-            (features.val[val.to(features.val.device)], self.data.y_val[val]),
+            train,
+            self.features(model, pipeline, "val", val),
             lambda x, y, generator: (x, y),
             replace(recipe, passes=max(recipe.passes, passes)),
             self.runtime,
             seed=seed,
             run=run,
         )
-        # The time of its features counts, too.
-        before = features.seconds * self.fraction(n)
         history.seconds += before
         history.series["seconds"] = [s + before for s in history.series["seconds"]]
         return history
+
+    def features(
+        self, model: nn.Module, pipeline: Pipeline, part: str, chosen: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return what the backbone makes of the chosen images of a part (n, 512); their labels."""
+        images, labels = self.data.part(part, chosen)
+        return extract_features(model, images, pipeline, self.runtime), labels
 
     def network(self, weights: PretrainedWeights | None, seed: int) -> nn.Module:
         """Return a ResNet-18: a new head, equal in all methods, and the pretrained backbone."""

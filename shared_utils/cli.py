@@ -55,7 +55,7 @@ def number(allowed: Callable[[float], bool], words: str, kind: type = float) -> 
         with suppress(ValueError):
             if allowed(value := kind(text)):
                 return value
-        raise argparse.ArgumentTypeError(f"must be {words}, not {text}")
+        raise argparse.ArgumentTypeError(f"must be {words}, not {printable(text)}")
 
     return read
 

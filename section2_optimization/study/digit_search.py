@@ -87,7 +87,10 @@ class Search:
 
 
 def prepare(data: ImageData) -> ImageData:
-    """Return the images as rows (N, pixels); of the validation set, at most VALIDATION are used."""
+    """Return the images as rows (N, pixels), to feed a network; of validation, VALIDATION at most.
+
+    The digest stays that of the whole data.
+    """
     x_val, y_val = data.x_val[:VALIDATION], data.y_val[:VALIDATION]
     x_train, x_val, x_test = (x.reshape(len(x), -1) for x in (data.x_train, x_val, data.x_test))
     return replace(data, x_train=x_train, x_val=x_val, y_val=y_val, x_test=x_test)

@@ -94,9 +94,9 @@ def best_paths(
 ) -> dict[str, tuple[float, np.ndarray]]:
     """Return, for each method, the best rate of the grid, and its path.
 
-    The best has the lowest mean of log f along the path: it comes down early and stays there. Only
-    paths that stay in the picture count; where no rate keeps it there, the lowest is taken. SGD has
-    the path of gradient descent, and is left out beside it.
+    The best has the lowest mean logarithm of the height along the path: it comes down early and
+    stays there. Only paths that stay in the picture count; where no rate keeps it there, the lowest
+    is taken. SGD has the path of gradient descent, and is left out beside it.
     """
     best = {}
     for method in methods:

@@ -36,7 +36,7 @@ class AugmentationStudy(Study):
 
     best: float = field(default=-1.0, init=False)  # validation accuracy of the network saved
 
-    shorter = "--model resnet20 --resize 32, --limit 5000, --quick"
+    shorter = "fewer --epochs, --model resnet20, a smaller --resize or --limit, --quick"
 
     @property
     def total_work(self) -> float:

@@ -26,7 +26,7 @@ class DepthStudy(Study):
     depths: list[int]
     kinds: Sequence[str] = ("resnet", "plain")  # both, or one of them
 
-    shorter = "fewer --epochs, --limit 5000, --quick"
+    shorter = "fewer --epochs, a smaller --limit, --quick"
 
     @property
     def total_work(self) -> float:

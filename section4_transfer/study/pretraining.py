@@ -23,7 +23,7 @@ class Pretraining(Study):
 
     size: int  # of the images that the network sees
 
-    shorter = "fewer --epochs, --resize 32, --limit 5000, --quick"
+    shorter = "fewer --epochs, a smaller --resize or --limit, --quick"
 
     @property
     def total_work(self) -> float:

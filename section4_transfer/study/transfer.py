@@ -47,6 +47,22 @@ METHODS = ("scratch", "frozen", "fine-tuned")
 HEAD_STEPS = 5000  # at least: where the head's validation accuracy has come to rest
 
 
+@dataclass(frozen=True)
+class Features:
+    """What the backbone makes of some images that are not augmented: each is seen once."""
+
+    images: Tensor  # (n,): which they are, in order
+    values: Tensor  # (n, 512)
+    seconds: float  # that they took
+
+    def of(self, images: Tensor) -> Tensor:
+        """Return the features of these images, which are among them."""
+        return self.values[torch.searchsorted(self.images, images).to(self.values.device)]
+
+
+FeaturesByPart = dict[str, Features]  # "train", "val"
+
+
 @dataclass
 class TransferStudy(Study):
     """A network for every method, number of labels and seed, which draws them.
@@ -65,7 +81,7 @@ class TransferStudy(Study):
     small_validation: bool = False
     used: dict[int, PretrainedWeights] = field(default_factory=dict, init=False)  # by seed
 
-    shorter = "fewer --labels, --resize 64, --limit 5000, --pretrain-epochs 2, --quick"
+    shorter = "fewer --labels, a smaller --resize or --limit, fewer --pretrain-epochs, --quick"
 
     @property
     def total_work(self) -> float:
@@ -92,11 +108,14 @@ class TransferStudy(Study):
         """Yield the methods with every number of labels, seed by seed."""
         for seed in self.seeds:
             weights = self.used[seed] = self.weights or self.pretrain(seed)
+            features = self.frozen_features(weights, seed)
             for n in self.labels:
                 for method in self.methods:
-                    yield self.variant(method, n, weights, seed)
+                    yield self.variant(method, n, weights, features, seed)
 
-    def variant(self, method: str, n: int, weights: PretrainedWeights, seed: int) -> Variant:
+    def variant(
+        self, method: str, n: int, weights: PretrainedWeights, features: FeaturesByPart, seed: int
+    ) -> Variant:
         """Return a network, about to be trained by a method with `n` labels."""
         recipe = replace(
             self.recipe, lr=self.lrs.get(method, self.lrs["fine-tuned"]), passes=self.passes(n)
@@ -104,7 +123,7 @@ class TransferStudy(Study):
         model = self.network(None if method == "scratch" else weights, seed)
         pipeline = self.pipeline(None if method == "scratch" else weights)
         if method == "frozen":
-            train = partial(self.fit_head, model, pipeline, n, recipe, seed=seed)
+            train = partial(self.fit_head, model, features, n, recipe, seed=seed)
         else:
             for k in self.freeze:
                 if method == with_frozen_stages(k):
@@ -162,10 +181,23 @@ class TransferStudy(Study):
             "rotation", model.state_dict(), seconds=history.seconds, history=history
         )
 
+    def frozen_features(self, weights: PretrainedWeights, seed: int) -> FeaturesByPart:
+        """Return the backbone's features of all images that have a label, whatever their number."""
+        model, pipeline = self.network(weights, seed), self.pipeline(weights)
+        drawn = zip(*(self.labelled(n, seed) for n in self.labels), strict=True)
+        found = {}
+        for part, draws in zip(("train", "val"), drawn, strict=True):
+            chosen = torch.cat(draws).unique()
+            images, _ = self.data.part(part, chosen)
+            clock = time.perf_counter()
+            values = extract_features(model, images, pipeline, self.runtime)
+            found[part] = Features(chosen, values, time.perf_counter() - clock)
+        return found
+
     def fit_head(
         self,
         model: nn.Module,
-        pipeline: Pipeline,
+        features: FeaturesByPart,
         n: int,
         recipe: Recipe,
         *,
@@ -174,35 +206,26 @@ class TransferStudy(Study):
     ) -> History:
         """Train the head of `model` on the features of the images with a label.
 
-        Their features are computed once, of images that are not augmented. Passes are added to the
-        recipe's epochs until they have `HEAD_STEPS`.
+        Passes are added to the recipe's epochs until they have `HEAD_STEPS`.
         """
         learn, val = self.labelled(n, seed)
-        clock = time.perf_counter()
-        train = self.features(model, pipeline, "train", learn)
-        before = time.perf_counter() - clock  # counts in the time of the training, too
         steps_in_a_pass = math.ceil(n / recipe.batch_size)
         passes = math.ceil(HEAD_STEPS / (recipe.epochs * steps_in_a_pass))
         history = fit(
             model.fc,
-            train,
-            self.features(model, pipeline, "val", val),
+            (features["train"].of(learn), self.data.y_train[learn]),
+            (features["val"].of(val), self.data.y_val[val]),
             lambda x, y, generator: (x, y),
             replace(recipe, passes=max(recipe.passes, passes)),
             self.runtime,
             seed=seed,
             run=run,
         )
+        # The time of its features counts, too.
+        before = features["train"].seconds * n / len(features["train"].images)
         history.seconds += before
         history.series["seconds"] = [s + before for s in history.series["seconds"]]
         return history
-
-    def features(
-        self, model: nn.Module, pipeline: Pipeline, part: str, chosen: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Return what the backbone makes of the chosen images of a part (n, 512); their labels."""
-        images, labels = self.data.part(part, chosen)
-        return extract_features(model, images, pipeline, self.runtime), labels
 
     def network(self, weights: PretrainedWeights | None, seed: int) -> nn.Module:
         """Return a ResNet-18: a new head, equal in all methods, and the pretrained backbone."""

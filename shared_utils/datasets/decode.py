@@ -7,7 +7,7 @@ were only converted to RGB. A file that cannot be read is reported with the caus
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -75,8 +75,12 @@ def read_picture(path: Path, enough: int | None = None):
                 # fraction.
                 image.draft(None, (enough, enough))
             image.load()
-            with suppress(Exception):  # of damaged EXIF: the pixels are whole
+            try:
                 ImageOps.exif_transpose(image, in_place=True)
+            except MemoryError:
+                raise
+            except Exception:  # damaged EXIF can raise nearly anything, and the pixels are whole
+                pass
             return _on_white(image)
     except (DamagedImageError, MemoryError):
         raise

@@ -29,11 +29,6 @@ class Outcome:
         self.scores, self.correct = scores, scores.argmax(axis=1) == labels
 
     @property
-    def train_error(self) -> float:
-        """Which part of the training images was wrong in the last epoch, while it learned."""
-        return 1 - self.history.rows[-1]["train_acc"]
-
-    @property
     def val_acc(self) -> float:
         """The best validation accuracy, by which the epoch was chosen."""
         return self.history.best["val_acc"]

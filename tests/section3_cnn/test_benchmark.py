@@ -64,6 +64,19 @@ def test_pytorch_keeps_its_threads_beside_our_workers():
         torch.set_num_threads(threads)
 
 
+def test_the_usual_network_races_against_one_core(monkeypatch):
+    cores = []
+
+    class Noted(Workers):
+        def __init__(self, model, count):
+            cores.append(count)
+            super().__init__(model, count)
+
+    monkeypatch.setattr(benchmark, "Workers", Noted)
+    benchmark.race_naive(benchmark.Race(rounds=1, steps=1, threads=2, seed=0))
+    assert cores == [1]
+
+
 def test_the_benchmark_writes_every_number(tmp_path, monkeypatch):
     monkeypatch.setattr(benchmark, "BATCH_SIZES", (32,))
     small = ("--rounds", "1", "--steps", "1", "--samples", "64", "--threads", "1")

@@ -4,7 +4,6 @@ import signal
 import subprocess
 import sys
 from contextlib import nullcontext
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -36,6 +35,7 @@ from shared_utils.datasets import cifar10, color_images
 from shared_utils.datasets.color_images import TorchData, generator, load_torch_data
 from shared_utils.datasets.download import DownloadError
 from shared_utils.errors import UserError
+from shared_utils.runs import History
 from tests.section4_transfer.helpers import CPU, ROOT, half_a_resnet18, run_script
 
 TINY = ["--dataset", "photo-digits", "--limit", "40", "--epochs", "1", "--batch-size", "20"]
@@ -101,7 +101,7 @@ def test_pretrained_weights_serve_another_task_with_their_own_normalization(tmp_
         transfer.TransferStudy,
         "fit_head",
         lambda study, *args, **options: (
-            pipelines.append(args[1]) or fit_head(study, *args, **options)
+            pipelines.append(study.pipeline(study.weights)) or fit_head(study, *args, **options)
         ),
     )
     weights = tmp_path / "pretrain" / "resnet18.pt"
@@ -146,7 +146,42 @@ def test_sets_that_share_no_pair_are_trained_without_a_figure_of_gains(tmp_path)
     assert "gains.png" not in figures(tmp_path / "augmentation")
 
 
-def test_the_frozen_head_is_trained_to_the_end_of_its_convex_problem(monkeypatch):
+def test_the_frozen_head_sees_the_features_of_the_images_with_a_label(monkeypatch):
+    data, recipe = load_torch_data("photo-digits", "unused", limit=60), Recipe(1, 20, 0.1)
+    made, shown = [], []
+
+    def means(model, images, pipeline, runtime):
+        made.append(len(images))
+        return images.double().mean((2, 3))
+
+    def fit(model, train, val, *args, **options):
+        shown.append((train, val))
+        return History(series={"seconds": [1.0]}, seconds=1.0)
+
+    monkeypatch.setattr(transfer, "extract_features", means)
+    monkeypatch.setattr(transfer, "fit", fit)
+    study = transfer.TransferStudy(
+        *(data, CPU, recipe, range(1), None),
+        size=32,
+        labels=[20, 40],
+        lrs={},
+        weights=None,
+        pretraining=recipe,
+        small_validation=True,
+    )
+    features = study.frozen_features(None, seed=3)
+    assert 40 <= made[0] < 60 and 40 <= made[1] < len(data.y_val)  # each once, no others
+    for n in study.labels:
+        study.fit_head(resnet18(10), features, n, recipe, seed=3)
+        for part, chosen, (values, labels) in zip(
+            ("train", "val"), study.labelled(n, 3), shown.pop(), strict=True
+        ):
+            images, expected = data.part(part, chosen)
+            assert len(labels) == n and torch.equal(labels, expected)
+            assert torch.equal(values, images.double().mean((2, 3)))
+
+
+def test_the_frozen_head_is_trained_to_the_end_of_its_convex_problem():
     """The optimum is L-BFGS's, in float64, of the same loss with the same weight decay."""
     data = load_torch_data("photo-digits", "unused", limit=60)
     draws = torch.Generator().manual_seed(0)
@@ -161,11 +196,11 @@ def test_the_frozen_head_is_trained_to_the_end_of_its_convex_problem(monkeypatch
         weights=None,
         pretraining=recipe,
     )
-    features = {"train": (train, data.y_train), "val": (val, data.y_val)}
-    study.features = lambda model, pipeline, part, chosen: features[part]
-    clock = iter([7.0, 10.0])
-    monkeypatch.setattr(transfer, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
-    history = study.fit_head(model, None, 60, recipe, seed=0)
+    features = {
+        part: transfer.Features(torch.arange(len(values)), values, 3.0)
+        for part, values in (("train", train), ("val", val))
+    }
+    history = study.fit_head(model, features, 60, recipe, seed=0)
     assert history.seconds == history.series["seconds"][-1] > 3  # with the features' time
 
     head = nn.Linear(512, 10).double()

@@ -58,6 +58,7 @@ def test_quick_changes_defaults_but_not_what_was_asked_for():
             "--lr nan",
             "--lr 0",
             "--seed -1",
+            "--lr \x1b[31m",
         ),
         *("--seed 4294967296", "--dataset cats", "--limit 0", "--batch-size 1.5", "--nonsense"),
     ],
@@ -67,7 +68,8 @@ def test_bad_flags_end_in_one_line_and_status_2(bad, capsys):
     with pytest.raises(SystemExit) as end:
         cli.parse_args(made, bad.split(), {})
     assert end.value.code == 2
-    assert "error:" in capsys.readouterr().err.splitlines()[-1]
+    said = capsys.readouterr().err
+    assert "error:" in said.splitlines()[-1] and "\x1b" not in said
 
 
 @pytest.mark.parametrize(

@@ -161,7 +161,7 @@ def test_the_time_of_a_long_study_is_told_once_and_in_proportion(capsys):
     assert capsys.readouterr().out == ""
     first._on_estimate(1200 * 8 / 168)
     assert (
-        "about 20 minutes; shorter: fewer --epochs, --limit 5000, --quick"
+        "about 20 minutes; shorter: fewer --epochs, a smaller --limit, --quick"
         in capsys.readouterr().out
     )
 

@@ -42,9 +42,8 @@ def main(argv: list[str] | None = None) -> list[Answer]:
 
 def load_classifier(weights: Path) -> Classifier:
     """Return the network of a file of weights. Raises UserError when it is not one of digits."""
-    from shared_utils.datasets.photographed_digit import (
-        read_input,  # SciPy takes a moment to import
-    )
+    # SciPy takes a moment to import: only now.
+    from shared_utils.datasets.photographed_digit import read_input
 
     model, about = load_model(weights)
     about = read_about(weights, about, model.layer_sizes[-1])

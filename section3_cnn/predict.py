@@ -45,9 +45,8 @@ def main(argv: list[str] | None = None) -> list[Answer]:
 
 def load_classifier(weights: Path) -> Classifier:
     """Return the network of a file of weights. Raises UserError when it does not say what it is."""
-    from shared_utils.datasets.photographed_digit import (
-        read_input,  # SciPy takes a moment to import
-    )
+    # SciPy takes a moment to import: only now.
+    from shared_utils.datasets.photographed_digit import read_input
 
     model, about = load_model(weights)
     about = read_about(weights, about, len(model.layers[-1].params["b"]))

@@ -87,7 +87,7 @@ class Search:
 
 
 def prepare(data: ImageData) -> ImageData:
-    """Return the images as rows (N, pixels), to feed a network; of validation, VALIDATION at most.
+    """Return the data with images as rows (N, pixels), and at most VALIDATION to validate on.
 
     The digest stays that of the whole data.
     """

@@ -12,7 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
 
 from section1_mlp.speed.threads import start_threads
-from section1_mlp.study.comparison import LEARNING_RATES, Settings, train_all
+from section1_mlp.study.comparison import LEARNING_RATES, Settings, choose_lrs, train_all
 from section1_mlp.study.plots import draw_all
 from section1_mlp.study.verdicts import summarize_all
 from section1_mlp.training import flat
@@ -20,6 +20,7 @@ from shared_utils.cli import (
     add_shared_flags,
     open_run,
     parse_args,
+    positive_float,
     positive_int,
     start,
 )
@@ -34,13 +35,11 @@ QUICK = {"limit": 6000}
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of this script's flags."""
     parser = argparse.ArgumentParser(description=__doc__)
-    lrs = ", ".join(f"{lr} for {name}" for name, lr in LEARNING_RATES.items())
     add_shared_flags(
         parser,
         HERE / "runs",
         epochs=20,
         batch_size=128,
-        lr=(None, lrs),
         momentum=0.9,
         weight_decay=5e-5,
         seeds=1,
@@ -57,6 +56,14 @@ def build_parser() -> argparse.ArgumentParser:
         default=list(LEARNING_RATES),
         help="the networks to compare (default: all three)",
     )
+    lrs = ", ".join(f"{lr} for {name}" for name, lr in LEARNING_RATES.items())
+    parser.add_argument(
+        "--lr",
+        nargs="+",
+        type=positive_float,
+        metavar="LR",
+        help=f"learning rate: one for all networks, or one for each (default: {lrs})",
+    )
     parser.add_argument(
         "--hidden",
         nargs="+",
@@ -69,14 +76,19 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> dict:
     """Train every network with every seed, test each once, write it all, return the summary."""
-    args = parse_args(build_parser(), argv, QUICK)
+    parser = build_parser()
+    args = parse_args(parser, argv, QUICK)
+    try:
+        lrs = choose_lrs(list(dict.fromkeys(args.activations)), args.lr)
+    except ValueError as error:
+        parser.error(str(error))
     data = load_image_data(args.dataset, args.data_dir, args.limit)
     settings = Settings(
-        args.hidden, args.epochs, args.batch_size, args.lr, args.momentum, args.weight_decay
+        args.hidden, args.epochs, args.batch_size, lrs, args.momentum, args.weight_decay
     )
     seeds = range(args.seed, args.seed + args.seeds)
     with open_run(args, "train", data.describe()) as run, start_threads(args.threads) as threads:
-        outcomes = train_all(dict.fromkeys(args.activations), seeds, data, settings, run, threads)
+        outcomes = train_all(seeds, data, settings, run, threads)
         for outcome in outcomes:  # the choices are made: the test set, once
             outcome.test(outcome.model.forward(flat(data.x_test)), data.y_test)
         summary = summarize_all(outcomes, data)

@@ -8,8 +8,9 @@ import pytest
 
 from section1_mlp import quickstart, test, train
 from section1_mlp.model import MLP
+from section1_mlp.optimizer import SGD
 from section1_mlp.study.saved import load_model, save_model
-from section1_mlp.training import flat
+from section1_mlp.training import fit, flat
 from shared_utils.cli import parse_args
 from shared_utils.datasets import mnist
 from shared_utils.datasets.download import DownloadError
@@ -17,6 +18,7 @@ from shared_utils.datasets.gray_images import load_image_data
 from shared_utils.datasets.idx import encode_idx
 from shared_utils.errors import UserError
 from shared_utils.runs.checkpoints import save_checkpoint
+from shared_utils.seed import stream
 
 DIGITS = ["--dataset", "digits", "--no-show"]
 SMALL = [*DIGITS, "--epochs", "2", "--limit", "300", "--hidden", "12"]
@@ -92,6 +94,26 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(trained, t
         content = (runs / "train" / name).read_bytes()
         assert (tmp_path / "same" / "train" / name).read_bytes() == content
         assert (tmp_path / "other" / "train" / name).read_bytes() != content
+
+
+@pytest.mark.parametrize(
+    ("flags", "lrs"),
+    [
+        ("", {"relu": 0.1, "tanh": 0.1, "sigmoid": 0.3}),
+        ("--lr 0.2", {"relu": 0.2, "tanh": 0.2, "sigmoid": 0.2}),
+        ("--lr 0.1 0.3 1", {"relu": 0.1, "tanh": 0.3, "sigmoid": 1.0}),
+        ("--activations sigmoid relu sigmoid --lr 1 0.1", {"sigmoid": 1.0, "relu": 0.1}),
+    ],
+)
+def test_each_network_learns_at_the_rate_that_was_asked_for(flags, lrs, tmp_path):
+    train.main([*SMALL, "--epochs", "1", "--runs-dir", str(tmp_path), *flags.split()])
+    data = load_image_data("digits", None, 300)
+    for activation, lr in lrs.items():
+        alone = MLP((784, 12, 10), activation, rng=stream(0, "init"))
+        fit(alone, SGD(lr, 0.9, 5e-5), data, epochs=1, batch_size=128, seed=0)
+        trained, _ = load_model(tmp_path / "train" / f"{activation}.pkl")
+        for key, param in alone.params.items():
+            np.testing.assert_allclose(trained.params[key], param, rtol=0, atol=1e-6)
 
 
 def test_all_networks_see_the_same_batches(monkeypatch, tmp_path):
@@ -182,8 +204,9 @@ def test_when_every_network_diverges_the_run_has_failed(tmp_path):
 @pytest.mark.parametrize(
     "bad",
     [
-        *("--dataset cats", "--epochs 0", "--lr -1", "--momentum 1", "--momentum -0.1"),
-        *("--weight-decay nan", "--hidden 0", "--activations swish", "--batch-size 0"),
+        *("--dataset cats", "--epochs 0", "--lr -1", "--lr 0.1 0.3", "--momentum 1"),
+        *("--momentum -0.1", "--weight-decay nan", "--hidden 0", "--activations swish"),
+        "--batch-size 0",
     ],
 )
 def test_bad_arguments_end_in_one_line_and_touch_nothing(bad, tmp_path, capsys):

@@ -33,6 +33,7 @@ def draw_paths(path: Path, paths: Paths) -> None:
             ax.set_xlabel(f"lr {lr:g}", fontsize=9)
             ax.set(xticks=[], yticks=[])
             look = style(method) | {"markevery": max(1, len(points) // 8), "lw": 1.2}
+            look["label"] = LABELS[method]
             row[-1].semilogy(np.maximum(height(surface, points), 1e-16), **look)
         row[0].set_ylabel(surface.name)
         row[-1].set_ylim(1e-8, 1e3)
@@ -40,6 +41,7 @@ def draw_paths(path: Path, paths: Paths) -> None:
         ax.set_title(LABELS[method], fontsize=11, color=style(method)["color"])
     axes[0, -1].set_title("height over the minimum", fontsize=11)
     axes[-1, -1].set_xlabel("step")
+    axes[1, -1].legend(fontsize=6, loc="lower left", ncols=2)
     fig.suptitle("Each rule at its best rate that stays in the picture; ring: start, star: minimum")
     save_figure(fig, path)
 

@@ -118,9 +118,10 @@ def _draw_boundary(ax, data: ToyData, trial: Trial) -> None:
     ax.contourf(*grid, margin, levels=np.linspace(-1, 1, 9), cmap=DIVERGING, alpha=0.7)
     if margin.min() < 0 < margin.max():
         ax.contour(*grid, margin, levels=[0], colors="k", linewidths=1)
-    for label, marker in enumerate("os"):
+    # Light circles and dark squares: in grey, both halves of the plane look alike.
+    for label, (marker, inside) in enumerate((("o", "w"), ("s", POINT_COLORS[1]))):
         points = data.x_test[:200][data.y_test[:200] == label]
-        ax.scatter(*points.T, s=4, marker=marker, c=POINT_COLORS[label])
+        ax.scatter(*points.T, s=7, marker=marker, fc=inside, ec=POINT_COLORS[label], lw=0.6)
 
 
 def draw_sensitivity(path: Path, results: Sequence[tuple[ToyData, TrialsByName]]) -> None:
@@ -161,6 +162,8 @@ def draw_schedules(path: Path, data: ToyData, trials: TrialsByName, steps: int) 
     for name, by_lr in trials.items():
         index = SCHEDULES.index(name)
         look = {"color": COLORS[index], "marker": MARKERS[index]}
+        if name == "constant":
+            look |= {"ls": "--", "zorder": 3}  # over the others, which lie on it for a while
         lr_at = make_schedule(name, 1.0, steps)
         every = max(1, steps // 10)
         left.plot(t, [lr_at(step) for step in t], label=name, markevery=every, **look)

@@ -12,7 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
 
 from section1_mlp.speed.threads import start_threads
-from section1_mlp.study.comparison import LEARNING_RATES, Settings, choose_lrs, train_all
+from section1_mlp.study.comparison import LEARNING_RATES, Settings, train_all
 from section1_mlp.study.plots import draw_all
 from section1_mlp.study.verdicts import summarize_all
 from section1_mlp.training import flat
@@ -20,9 +20,9 @@ from shared_utils.cli import (
     add_shared_flags,
     open_run,
     parse_args,
-    positive_float,
     positive_int,
     start,
+    value_of_each,
 )
 from shared_utils.datasets.gray_images import load_image_data
 from shared_utils.plotting import show_figures
@@ -40,6 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
         HERE / "runs",
         epochs=20,
         batch_size=128,
+        lr=LEARNING_RATES,
         momentum=0.9,
         weight_decay=5e-5,
         seeds=1,
@@ -56,14 +57,6 @@ def build_parser() -> argparse.ArgumentParser:
         default=list(LEARNING_RATES),
         help="the networks to compare (default: all three)",
     )
-    lrs = ", ".join(f"{lr} for {name}" for name, lr in LEARNING_RATES.items())
-    parser.add_argument(
-        "--lr",
-        nargs="+",
-        type=positive_float,
-        metavar="LR",
-        help=f"learning rate: one for all networks, or one for each (default: {lrs})",
-    )
     parser.add_argument(
         "--hidden",
         nargs="+",
@@ -79,7 +72,8 @@ def main(argv: list[str] | None = None) -> dict:
     parser = build_parser()
     args = parse_args(parser, argv, QUICK)
     try:
-        lrs = choose_lrs(list(dict.fromkeys(args.activations)), args.lr)
+        own = {activation: LEARNING_RATES[activation] for activation in args.activations}
+        lrs = value_of_each("--lr", args.lr, own)
     except ValueError as error:
         parser.error(str(error))
     data = load_image_data(args.dataset, args.data_dir, args.limit)

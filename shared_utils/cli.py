@@ -5,7 +5,7 @@ import errno
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -114,14 +114,20 @@ def add_shared_flags(
 
     `--seed`, `--runs-dir`, `--quick` and `--no-show` are always there; any other of `_FLAGS` is
     added when its default is given (`epochs=20`). A default of None needs the words that `--help`
-    says instead: pass a pair, `lr=(None, "0.1 for relu, 0.3 for sigmoid")`. `datasets` holds the
+    says instead: pass a pair, `limit=(None, "all")`. With a default for each network,
+    `lr={"relu": 0.1, "sigmoid": 0.3}`, the flag takes one value or several, and `value_of_each`
+    says which network gets which. `datasets` holds the
     choices of `--dataset` and what each means; `--data-dir` comes with it, and where "folder" is
     one of them, `--skip-damaged`. `resumable` adds `--resume`.
     """
     for name, default in {**defaults, "seed": 0, "runs_dir": runs_dir}.items():
         kind, words = _FLAGS[name]
+        several = isinstance(default, dict)
+        if several:
+            words += f": one for all, or one for each of {', '.join(default)}"
+            default = (None, " ".join(f"{value:g}" for value in default.values()))
         default, shown = default if isinstance(default, tuple) else (default, "%(default)s")
-        options = {"type": kind, "default": default}
+        options = {"type": kind, "default": default} | ({"nargs": "+"} if several else {})
         if name == "dataset":
             words = "; ".join(f"{choice}: {meaning}" for choice, meaning in datasets.items())
             options["choices"] = list(datasets)
@@ -135,6 +141,23 @@ def add_shared_flags(
     for flag, words in _SWITCHES.items():
         if optional.get(flag, True):
             parser.add_argument(flag, action="store_true", help=f"{words} (default: off)")
+
+
+def value_of_each(
+    flag: str, values: Sequence[float] | None, defaults: Mapping[str, float]
+) -> dict[str, float]:
+    """Return the value of each of the names in `defaults`: its own, the only one, or its default.
+
+    Raises ValueError when there are more or fewer `values` of the flag than names.
+    """
+    if values is None:
+        return dict(defaults)
+    if len(values) not in (1, len(defaults)):
+        raise ValueError(
+            f"{flag}: {len(values)} values for {', '.join(defaults)}: give one for all, or"
+            f" {len(defaults)}, one for each"
+        )
+    return dict(zip(defaults, [*values] * len(defaults), strict=False))
 
 
 def add_data_dir_flag(parser: argparse.ArgumentParser) -> None:

@@ -32,23 +32,6 @@ class Settings:
     weight_decay: float
 
 
-def choose_lrs(activations: Sequence[str], lrs: Sequence[float] | None) -> dict[str, float]:
-    """Return the learning rate of each activation: its own of `lrs`, the only one, or its default.
-
-    Raises ValueError when there are more or fewer.
-    """
-    if lrs is None:
-        return {activation: LEARNING_RATES[activation] for activation in activations}
-    if len(lrs) == 1:
-        lrs = [*lrs] * len(activations)
-    if len(lrs) != len(activations):
-        raise ValueError(
-            f"--lr: {len(lrs)} learning rates for {len(activations)} activations"
-            f" ({', '.join(activations)}): give one for all, or one for each"
-        )
-    return dict(zip(activations, lrs, strict=True))
-
-
 def train_all(
     seeds: Sequence[int],
     data: ImageData,

@@ -39,7 +39,7 @@ def add_study_flags(
     lr,
     published: dict = PUBLISHED,
 ) -> None:
-    """Add what the studies share; `lr` is a default, or a pair as in `add_shared_flags`."""
+    """Add what the studies share; `lr` is one of the defaults of `add_shared_flags`."""
     add_shared_flags(
         parser,
         runs_dir,

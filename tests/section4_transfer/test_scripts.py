@@ -96,6 +96,14 @@ def test_pretrained_weights_serve_another_task_with_their_own_normalization(tmp_
     assert (about["classes"], about["image_size"]) == (["night", "noon"], [32, 32])
     assert about["seen_size"] == 40 and about["train_seconds"] > 0 and 0 <= about["val_acc"] <= 1
 
+    lrs, fit = [], transfer.fit
+    monkeypatch.setattr(
+        transfer,
+        "fit",
+        lambda *args, **options: (
+            lrs.extend(arg.lr for arg in args if isinstance(arg, Recipe)) or fit(*args, **options)
+        ),
+    )
     pipelines, fit_head = [], transfer.TransferStudy.fit_head
     monkeypatch.setattr(
         transfer.TransferStudy,
@@ -106,7 +114,9 @@ def test_pretrained_weights_serve_another_task_with_their_own_normalization(tmp_
     )
     weights = tmp_path / "pretrain" / "resnet18.pt"
     flags = ["--weights", str(weights), "--resize", "32", "--labels", "40", "--freeze", "3"]
+    flags += ["--lr", "0.1", "0.2", "0.3"]  # scratch, frozen, fine-tuned
     summary = transfer_learning.main([*flags, *runs, *TINY])
+    assert lrs == [0.1, 0.2, 0.3, 0.3]
     assert list(summary["runs"])[-1] == "3 of 5 frozen (40 labels)"
     assert summary["pretrain_seconds"] == about["train_seconds"]
     assert pipelines[0].mean.flatten().tolist() == pytest.approx(about["mean"])

@@ -44,14 +44,17 @@ def draw_curves(groups: dict[str, list[Outcome]], data: ImageData):
                     values.mean(axis=0),
                     dashes,
                     color=color,
-                    marker=marker if split == "val" else None,
+                    marker=marker,
+                    mfc=color if split == "val" else "white",
                     label=f"{name}, {'validation' if split == 'val' else 'training'}",
                 )
                 ax.fill_between(
                     epochs, values.min(axis=0), values.max(axis=0), color=color, alpha=0.2, lw=0
                 )
     axes[0].set(xlabel="epoch", ylabel="cross-entropy (nats)", yscale="log", title="Loss")
-    axes[1].set(xlabel="epoch", ylabel="accuracy (fraction)", title="Accuracy")
+    axes[1].set(xlabel="epoch", ylabel="accuracy (fraction)", title="Accuracy, near its end")
+    ends = [one.history.rows[-1]["val_acc"] for group in groups.values() for one in group]
+    axes[1].set_ylim(min(ends) - 0.05, 1.005)  # a slow start would flatten all that follows
     axes[1].legend(fontsize=9)
     _draw_validation_loss(axes[2], groups)
     for ax in axes:
@@ -71,6 +74,7 @@ def _draw_validation_loss(ax, groups: dict[str, list[Outcome]]) -> None:
         ax.plot(epochs[best], mean[best], "o", ms=12, mfc="none", mec="black")
         lowest.append(mean[best])
     ax.set(ylim=(0.9 * min(lowest), 1.6 * max(lowest)), xlabel="epoch")
+    ax.set_ylabel("cross-entropy (nats)")
     ax.set_title("Validation loss, enlarged; ring: lowest")
 
 

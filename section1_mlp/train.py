@@ -71,11 +71,8 @@ def main(argv: list[str] | None = None) -> dict:
     """Train every network with every seed, test each once, write it all, return the summary."""
     parser = build_parser()
     args = parse_args(parser, argv, QUICK)
-    try:
-        own = {activation: LEARNING_RATES[activation] for activation in args.activations}
-        lrs = value_of_each("--lr", args.lr, own)
-    except ValueError as error:
-        parser.error(str(error))
+    own = {activation: LEARNING_RATES[activation] for activation in args.activations}
+    lrs = value_of_each(parser, "--lr", args.lr, own)
     data = load_image_data(args.dataset, args.data_dir, args.limit)
     settings = Settings(
         args.hidden, args.epochs, args.batch_size, lrs, args.momentum, args.weight_decay

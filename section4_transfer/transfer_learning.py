@@ -75,10 +75,7 @@ def main(argv: list[str] | None = None) -> dict:
     """Train all networks with every number of labels, test each once, return the summary."""
     parser = build_parser()
     args = flags.parse_study_args(parser, argv, QUICK)
-    try:
-        lrs = value_of_each("--lr", args.lr, LEARNING_RATES)
-    except ValueError as error:
-        parser.error(str(error))
+    lrs = value_of_each(parser, "--lr", args.lr, LEARNING_RATES)
 
     # PyTorch takes seconds to import: only now.
     from section4_transfer.engine.runtime import init_runtime

@@ -144,19 +144,20 @@ def add_shared_flags(
 
 
 def value_of_each(
-    flag: str, values: Sequence[float] | None, defaults: Mapping[str, float]
+    parser: argparse.ArgumentParser,
+    flag: str,
+    values: Sequence[float] | None,
+    defaults: Mapping[str, float],
 ) -> dict[str, float]:
     """Return the value of each of the names in `defaults`: its own, the only one, or its default.
 
-    Raises ValueError when there are more or fewer `values` of the flag than names.
+    Where there are neither one nor as many values as names, the parser ends the process.
     """
     if values is None:
         return dict(defaults)
     if len(values) not in (1, len(defaults)):
-        raise ValueError(
-            f"{flag}: {len(values)} values for {', '.join(defaults)}: give one for all, or"
-            f" {len(defaults)}, one for each"
-        )
+        names, count = ", ".join(defaults), len(defaults)
+        parser.error(f"{flag}: {len(values)} values for {names}: give one for all, or {count}")
     return dict(zip(defaults, [*values] * len(defaults), strict=False))
 
 

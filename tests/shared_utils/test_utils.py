@@ -52,15 +52,16 @@ def test_a_flag_holds_one_value_for_all_networks_or_one_for_each(capsys):
     made = parser(lr=defaults)
 
     def values(*words):
-        return cli.value_of_each("--lr", made.parse_args(words).lr, defaults)
+        return cli.value_of_each(made, "--lr", made.parse_args(words).lr, defaults)
 
     assert values() == defaults
     assert values("--lr", "2") == {"a": 2.0, "b": 2.0}
     assert values("--lr", "2", "0.5") == {"a": 2.0, "b": 0.5}
-    with pytest.raises(ValueError, match="--lr: 3 values for a, b: give one for all, or 2"):
-        values("--lr", "1", "2", "3")
-    with pytest.raises(SystemExit):
-        values("--lr", "1", "-2")
+    for bad in (["1", "2", "3"], ["1", "-2"]):
+        with pytest.raises(SystemExit) as end:
+            values("--lr", *bad)
+        assert end.value.code == 2
+    assert "--lr: 3 values for a, b: give one for all, or 2\n" in capsys.readouterr().err
     assert "0.1 3" in " ".join(made.format_help().split())
 
 

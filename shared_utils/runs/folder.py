@@ -128,9 +128,9 @@ class RunFolder(States):
             return False
         then, now = config.get("args", {}), self._about["args"]
         differing = [
-            f"--{name.replace('_', '-')} was {then.get(name)}, now {now.get(name)}"
+            f"--{name.replace('_', '-')} was {_as_typed(was)}, now {_as_typed(is_now)}"
             for name in sorted((then.keys() | now.keys()) - set(_FREE))
-            if then.get(name) != now.get(name)
+            if (was := then.get(name)) != (is_now := now.get(name))
         ]
         before, data = config.get("data", {}), self._about["data"]
         if before.get("sha256") != data.get("sha256"):
@@ -176,6 +176,13 @@ class RunFolder(States):
             return "to continue, start the same command with --resume"
         command = [part for part in self._command() if part != "--resume"]
         return f"to continue: {shlex.join(command)} --resume"
+
+
+def _as_typed(value) -> str:
+    """Return a flag's value as it stands on a command line."""
+    if value is None:
+        return "not given"
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _conditions(data: dict) -> dict:

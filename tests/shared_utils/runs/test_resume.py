@@ -111,7 +111,8 @@ def test_other_arguments_or_data_are_named_and_change_nothing(tmp_path):
     before = {p: p.read_bytes() for p in (tmp_path / "run").iterdir()}
     for change, words in (
         ({"lr": 0.2}, "--lr was 0.1, now 0.2"),
-        ({"batch_size": 3}, "--batch-size was None, now 3"),
+        ({"batch_size": 3}, "--batch-size was not given, now 3"),
+        ({"labels": [100, 20]}, "--labels was not given, now 100 20"),
         ({"data": "b"}, "the data is not the same"),
     ):
         refused = folder(tmp_path, **change)

@@ -100,8 +100,6 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(trained, t
     ("flags", "lrs"),
     [
         ("", {"relu": 0.1, "tanh": 0.1, "sigmoid": 0.3}),
-        ("--lr 0.2", {"relu": 0.2, "tanh": 0.2, "sigmoid": 0.2}),
-        ("--lr 0.1 0.3 1", {"relu": 0.1, "tanh": 0.3, "sigmoid": 1.0}),
         ("--activations sigmoid relu sigmoid --lr 1 0.1", {"sigmoid": 1.0, "relu": 0.1}),
     ],
 )

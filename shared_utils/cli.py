@@ -116,9 +116,9 @@ def add_shared_flags(
     added when its default is given (`epochs=20`). A default of None needs the words that `--help`
     says instead: pass a pair, `limit=(None, "all")`. With a default for each network,
     `lr={"relu": 0.1, "sigmoid": 0.3}`, the flag takes one value or several, and `value_of_each`
-    says which network gets which. `datasets` holds the
-    choices of `--dataset` and what each means; `--data-dir` comes with it, and where "folder" is
-    one of them, `--skip-damaged`. `resumable` adds `--resume`.
+    says which network gets which. `datasets` holds the choices of `--dataset` and what each means;
+    `--data-dir` comes with it, and where "folder" is one of them, `--skip-damaged`. `resumable`
+    adds `--resume`.
     """
     for name, default in {**defaults, "seed": 0, "runs_dir": runs_dir}.items():
         kind, words = _FLAGS[name]

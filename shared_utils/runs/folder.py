@@ -128,9 +128,9 @@ class RunFolder(States):
             return False
         then, now = config.get("args", {}), self._about["args"]
         differing = [
-            f"--{name.replace('_', '-')} was {_as_typed(was)}, now {_as_typed(is_now)}"
+            f"--{name.replace('_', '-')} was {_as_typed(old)}, now {_as_typed(new)}"
             for name in sorted((then.keys() | now.keys()) - set(_FREE))
-            if (was := then.get(name)) != (is_now := now.get(name))
+            if (old := then.get(name)) != (new := now.get(name))
         ]
         before, data = config.get("data", {}), self._about["data"]
         if before.get("sha256") != data.get("sha256"):

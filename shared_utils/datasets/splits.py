@@ -42,8 +42,8 @@ def hold_out(y: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     has two (`check_class_sizes`) and `count` leaves room for that.
     """
     kept, held = _stratified(y, count)
-    _guarantee(y, held, kept, 1)
-    _guarantee(y, kept, held, 1)
+    _guarantee(y, held, kept)
+    _guarantee(y, kept, held)
     return kept, held
 
 
@@ -59,7 +59,7 @@ def subset(y: np.ndarray, count: int) -> np.ndarray:
         chosen, rest = np.arange(count), np.arange(count, len(y))
     else:
         rest, chosen = _stratified(y, count)
-    _guarantee(y, chosen, rest, 1)
+    _guarantee(y, chosen, rest)
     return chosen
 
 
@@ -99,14 +99,14 @@ def _stratified(y: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     return ranked[count:], ranked[:count]
 
 
-def _guarantee(y: np.ndarray, part: np.ndarray, other: np.ndarray, least: int) -> None:
-    """Swap samples, in place, until `part` has `least` of each class; sizes stay as they are.
+def _guarantee(y: np.ndarray, part: np.ndarray, other: np.ndarray) -> None:
+    """Swap samples, in place, until `part` has one of each class; sizes stay as they are.
 
     What leaves `part` is a sample of the class that it has most of.
     """
     counts = np.bincount(y[part], minlength=y.max() + 1)
     for label in np.unique(y):
-        while counts[label] < least and counts.max() > least and (y[other] == label).any():
+        if counts[label] == 0 and counts.max() > 1 and (y[other] == label).any():
             giver = counts.argmax()
             leaving = np.flatnonzero(y[part] == giver)[-1]
             coming = np.flatnonzero(y[other] == label)[-1]

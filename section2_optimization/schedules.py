@@ -64,19 +64,15 @@ def onecycle(
     """Half a cosine from lr / start_divisor up to lr, then half a cosine down to almost nothing.
 
     It ends, at t = total - 1, at lr / start_divisor / end_divisor; the peak is at
-    t = warmup_fraction total - 1. Source: Smith and Topin (2018), "Super-convergence", with the
-    cosines and the constants of PyTorch's OneCycleLR.
+    t = warmup_fraction total - 1, of a very short training before its first step. Source: Smith and
+    Topin (2018), "Super-convergence", with the cosines and the constants of PyTorch's OneCycleLR.
     """
     _check(t, lr, total - 1)
     _positive(start_divisor=start_divisor, end_divisor=end_divisor)
-    peak = warmup_fraction * total - 1
-    if not 0 < peak < total - 1:
-        raise ValueError(
-            f"onecycle needs steps to rise and to fall: {total} are too few"
-            f" with a warmup_fraction of {warmup_fraction}"
-        )
-    start = lr / start_divisor
-    if t <= peak:
+    if not 0 < warmup_fraction < 1:
+        raise ValueError(f"warmup_fraction must lie between 0 and 1, not {warmup_fraction}")
+    peak, start = warmup_fraction * total - 1, lr / start_divisor
+    if peak > 0 and t <= peak:
         return _half_cosine(start, lr, t / peak)
     return _half_cosine(lr, start / end_divisor, (t - peak) / (total - 1 - peak))
 

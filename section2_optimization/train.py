@@ -16,7 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any directory
 
 from section2_optimization.gradcheck.cases import check_everything
-from section2_optimization.schedules import SCHEDULES, make_schedule
+from section2_optimization.schedules import SCHEDULES
 from section2_optimization.study import path_plots, plots, toy_data
 from section2_optimization.study.comparison import (
     LRS,
@@ -85,12 +85,9 @@ def main(argv: list[str] | None = None) -> dict:
         setattr(args, name, list(dict.fromkeys(getattr(args, name))))
     seeds = range(args.seed, args.seed + args.seeds)
     budget = Budget(sorted(args.lrs), seeds, args.epochs, args.batch_size)
-    steps = args.epochs * math.ceil(toy_data.SIZES["train"] / args.batch_size)
     try:
         methods = make_methods(args.optimizers, momentum=args.momentum, betas=args.betas)
         (momentum,) = make_methods(["momentum"], momentum=args.momentum)
-        for name in args.schedules:
-            make_schedule(name, 1.0, steps)(0)
     except ValueError as error:
         parser.error(str(error))
     scheduled = [replace(momentum, schedule=name) for name in args.schedules]
@@ -105,6 +102,7 @@ def main(argv: list[str] | None = None) -> dict:
         if all(result["diverged"] for result in summary["runs"].values()):
             raise UserError("every training diverged: try smaller --lrs")
 
+        steps = args.epochs * math.ceil(toy_data.SIZES["train"] / args.batch_size)
         plots.draw_all(run.path, results, schedules, steps)
         path_plots.draw_all(run.path, {s.name: best_paths(s, methods) for s in SURFACES})
         print(f"\nmetrics, summary, figures and animation: {run.path}")

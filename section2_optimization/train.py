@@ -29,7 +29,15 @@ from section2_optimization.study.comparison import (
 from section2_optimization.study.results import print_summary, summarize_all, write_metrics
 from section2_optimization.study.resuming import resumable_search
 from section2_optimization.study.trajectories import SURFACES, best_paths
-from shared_utils.cli import add_shared_flags, open_run, parse_args, positive_float, start
+from shared_utils.cli import (
+    add_shared_flags,
+    momentum_number,
+    number,
+    open_run,
+    parse_args,
+    positive_float,
+    start,
+)
 from shared_utils.errors import UserError
 from shared_utils.plotting import show_figures
 from shared_utils.runs import RunFolder
@@ -42,8 +50,7 @@ QUICK = {"epochs": 15, "seeds": 2, "lrs": [0.003, 0.03, 0.3, 1.0]}
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of this script's flags."""
     parser = argparse.ArgumentParser(description=__doc__)
-    defaults = {"epochs": 50, "batch_size": 32, "momentum": 0.9, "seeds": 5}
-    add_shared_flags(parser, HERE / "runs", resumable=True, **defaults)
+    add_shared_flags(parser, HERE / "runs", resumable=True, epochs=50, batch_size=32, seeds=5)
     for flag, choices in (
         ("--optimizers", list(METHODS)),
         ("--datasets", toy_data.NAMES),
@@ -67,9 +74,15 @@ def build_parser() -> argparse.ArgumentParser:
         help=f"the grid of learning rates (default: {' '.join(map(str, LRS))})",
     )
     parser.add_argument(
+        "--momentum",
+        type=number(lambda x: 0 < x < 1, "above 0 and below 1"),
+        default=0.9,
+        help="coefficient of momentum and nesterov, in (0, 1) (default: %(default)s)",
+    )
+    parser.add_argument(
         "--betas",
         nargs=2,
-        type=float,
+        type=momentum_number,
         default=[0.9, 0.999],
         metavar=("BETA1", "BETA2"),
         help="of Adam and AdamW (default: 0.9 0.999)",
@@ -85,11 +98,8 @@ def main(argv: list[str] | None = None) -> dict:
         setattr(args, name, list(dict.fromkeys(getattr(args, name))))
     seeds = range(args.seed, args.seed + args.seeds)
     budget = Budget(sorted(args.lrs), seeds, args.epochs, args.batch_size)
-    try:
-        methods = make_methods(args.optimizers, momentum=args.momentum, betas=args.betas)
-        (momentum,) = make_methods(["momentum"], momentum=args.momentum)
-    except ValueError as error:
-        parser.error(str(error))
+    methods = make_methods(args.optimizers, momentum=args.momentum, betas=args.betas)
+    (momentum,) = make_methods(["momentum"], momentum=args.momentum)
     scheduled = [replace(momentum, schedule=name) for name in args.schedules]
     with open_run(args, "train", {"name": "generated toy data"}) as run:
         check_gradients_first(args.seed)

@@ -43,9 +43,9 @@ def test_the_script_writes_everything(tmp_path, capsys):
         (["--lrs", "0"], "above 0"),
         (["--lrs", "-1"], ""),
         (["--lrs", "nan"], "above 0"),
-        (["--momentum", "1"], "must be from 0 to below 1"),
-        (["--momentum", "0"], "nesterov needs a momentum"),
-        (["--betas", "0.9", "1"], "beta2 must be in [0, 1)"),
+        (["--momentum", "1"], "must be above 0 and below 1"),
+        (["--momentum", "0"], "must be above 0 and below 1"),
+        (["--betas", "0.9", "1"], "must be from 0 to below 1"),
         (["--epochs", "0"], "from 1 to 2^31 - 1"),
     ],
 )

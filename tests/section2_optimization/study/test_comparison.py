@@ -118,8 +118,3 @@ def test_options_reach_the_methods_that_have_them():
     assert (sgd.options, momentum.options) == ({}, {"momentum": 0.5})
     assert adam.options == {"betas": (0.1, 0.2)}
     assert METHODS["momentum"].options == {"momentum": 0.9}
-
-
-def test_an_unknown_method_is_refused_in_words():
-    with pytest.raises(ValueError, match="gd, sgd, momentum"):
-        make_methods(["adamm"])

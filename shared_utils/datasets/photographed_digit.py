@@ -7,7 +7,8 @@ section III.A): ink is told from paper, the digit is cut out and scaled into 20x
 proportions kept, which makes the grey levels of its edges, and its centre of mass is laid on the
 centre of a field of 28x28.
 
-    grey -> ink from paper -> threshold -> largest pieces -> pen width -> 20x20 -> 28x28
+    grey -> ink from paper -> threshold -> pieces free of the rim -> the largest -> pen width
+         -> 20x20 -> 28x28
 
 `section3_cnn/study/playground.html` says the same in JavaScript, step by step and name by name.
 """
@@ -25,6 +26,8 @@ CENTRE = 14  # the index of the pixel that holds the centre of mass of each of M
 WORK_SIDE = 140  # pixels of the longer side while ink is told from paper
 PAPER_WINDOW = 1 / 3  # of the longer side: wider than any stroke, so that paper shows in it
 MIN_CONTRAST = 20  # grey levels of 255 between ink and paper
+MIN_LENGTH = 0.1  # of the longer side: a digit is not shorter
+THRESHOLDS = 3  # are tried, each among what is darker than the one before
 SPECK = 0.05  # of the largest piece of ink: what is smaller is not a part of the digit
 PEN_WIDTH = 2  # pixels in the box of 20, below which strokes are thickened: MNIST's have 2 to 4
 
@@ -62,15 +65,15 @@ def read_grey(path: Path) -> np.ndarray:
 def make_digit(grey: np.ndarray) -> np.ndarray:
     """Return grey levels (H, W) in [0, 255] as a digit like MNIST's: (28, 28), float32, in [0, 1].
 
-    Dark ink on light ground or light on dark, in any light, anywhere in the picture. One that is
-    like MNIST's already, 28x28 and mostly black, stays as it is. Raises UserError when there is no
-    ink to be seen.
+    Dark ink on light ground or light on dark, also across a shadow, anywhere in the picture but
+    best away from its rim, which a table or a shadow may touch. One that is like MNIST's already,
+    28x28 and mostly black, stays as it is. Raises UserError when there is no ink to be seen.
     """
     if grey.shape == (FIELD, FIELD) and np.median(grey) < MIN_CONTRAST:
         return np.asarray(grey, np.float32) / 255
     grey = _resize(grey, WORK_SIDE / max(grey.shape))
     ink = _ink(grey)
-    strokes = ink > _otsu(ink)
+    strokes = _strokes(ink)
     if not strokes.any() or ink[strokes].mean() - ink[~strokes].mean() < MIN_CONTRAST:
         raise UserError("no digit is to be seen: write it larger, or with more contrast")
     strokes = _thicken(_cut_out(_without_specks(strokes)))
@@ -112,6 +115,32 @@ def _otsu(values: np.ndarray) -> float:
     sums = np.cumsum(counts * np.arange(256.0))
     distance = sums[:-1] / np.maximum(below, 1) - (sums[-1] - sums[:-1]) / np.maximum(above, 1)
     return float(edges[1 + np.argmax(below * above * distance**2)])
+
+
+def _strokes(ink: np.ndarray) -> np.ndarray:
+    """Return which pixels are of the digit, by a threshold that leaves it free of the rim.
+
+    What touches the picture's rim is no digit, but a table, the end of a shadow, a line of the
+    paper. Where the digit hangs together with that, it is mostly the darker part: the next
+    threshold parts what is above the one before. Where none leaves a piece of a digit's length
+    free, the digit itself reaches to the rim.
+    """
+    threshold = first = _otsu(ink)
+    for _ in range(THRESHOLDS):
+        free = _free_of_rim(ink > threshold)
+        if free.any():
+            return free
+        threshold = _otsu(ink[ink > threshold])
+    return ink > first
+
+
+def _free_of_rim(strokes: np.ndarray) -> np.ndarray:
+    """Return the strokes without the pieces at the rim; nothing, if the rest is too short."""
+    pieces, _ = ndimage.label(strokes, np.ones((3, 3)))
+    rim = np.concatenate([pieces[0], pieces[-1], pieces[:, 0], pieces[:, -1]])
+    pieces[np.isin(pieces, rim)] = 0
+    lengths = [s.stop - s.start for box in ndimage.find_objects(pieces) if box for s in box]
+    return (pieces > 0) & (max(lengths, default=0) >= MIN_LENGTH * max(strokes.shape))
 
 
 def _without_specks(strokes: np.ndarray) -> np.ndarray:

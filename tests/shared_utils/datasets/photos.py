@@ -1,5 +1,6 @@
 """Digits as a person brings them: enlarged, off the centre, in uneven light, as a JPEG file."""
 
+from collections.abc import Iterator
 from io import BytesIO
 
 import numpy as np
@@ -24,6 +25,24 @@ def photograph(digit: np.ndarray, rng: np.random.Generator) -> bytes:
     pixels = ((paper + (pen - paper) * ink) * light)[..., None] * rng.uniform(0.85, 1, 3)
     pixels += rng.normal(0, rng.uniform(2, 10), (*ink.shape, 1))
     return as_jpeg(pixels)
+
+
+def with_surroundings(grey: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield name and picture: what lies around a digit on paper, or over it, in photographs."""
+    height, width = grey.shape
+    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
+    yield "sharp slanting shadow", np.where(x + 0.8 * y > 0.85, 0.6, 1) * grey
+    yield "sharp upright shadow", np.where(x > 0.4, 0.5, 1) * grey
+    yield "strip of shadow", np.where(abs(x + 0.3 * y - 0.6) < 0.1, 0.6, 1) * grey
+    table = grey.copy()
+    table[(y + 0.2 * x > 1.02) | (x < 0.06)] = 60
+    yield "table", table
+    lines = np.where((np.arange(height) % 25 < 2)[:, None], 0.75, 1)
+    yield "ruled", lines * grey
+    yield "squared", lines * np.where(np.arange(width) % 25 < 2, 0.75, 1) * grey
+    beside = grey.copy()
+    beside[60:140, -12:] = 40
+    yield "cut-off neighbour", beside
 
 
 def as_jpeg(pixels: np.ndarray) -> bytes:

@@ -18,7 +18,7 @@ from shared_utils.datasets.photographed_digit import (
     read_grey,
 )
 from shared_utils.errors import UserError
-from tests.shared_utils.datasets.photos import photograph
+from tests.shared_utils.datasets.photos import photograph, with_surroundings
 
 
 def paper(height=200, width=300, level=230.0) -> np.ndarray:
@@ -71,6 +71,30 @@ def test_uneven_light_and_a_shadow_do_not_matter():
     y, x = np.mgrid[0 : 1 : 200 * 1j, 0 : 1 : 300 * 1j]
     for light in (0.3 + 0.7 * x, 1 - 0.3 * (x**2 + y**2), 0.5 + 0.5 / (1 + np.exp(20 * (x - 0.4)))):
         assert alike(make_digit(seven(paper()) * light), SEVEN)
+
+
+def test_what_touches_the_rim_is_not_of_the_digit():
+    for name, grey in with_surroundings(seven(paper())):
+        assert alike(make_digit(grey), SEVEN), name
+        assert alike(make_digit(255 - grey), SEVEN), f"{name}, as a negative"
+
+
+def test_what_hangs_on_the_rim_by_corners_alone_goes_as_a_whole():
+    grey = np.full((140, 140), 230, np.float32)
+    grey[40:100, 20:36] = 40
+    lined = grey.copy()
+    for start in range(0, 64, 8):  # squares, down and to the left
+        lined[start : start + 8, 132 - start : 140 - start] = 40
+    assert np.array_equal(make_digit(lined), make_digit(grey))
+
+
+def test_a_digit_that_reaches_to_the_rim_is_taken_as_it_is():
+    grey = seven(paper())
+    assert alike(make_digit(grey[40:160, 90:150]), SEVEN)
+    assert alike(make_digit(grey[40:]), SEVEN)
+    specks = grey[40:].copy()  # too short to be the digit
+    specks[20:26, 200:206] = 40
+    assert alike(make_digit(specks), SEVEN)
 
 
 def test_specks_are_left_out_and_separate_strokes_stay():

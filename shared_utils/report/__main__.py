@@ -78,7 +78,7 @@ def print_check(judged: list[Judged]) -> None:
         for item in one.comparisons if one.run else ():
             wanted = f"{item.wanted} +- {item.tolerance}"
             what = item.expected["what"]
-            print(f"  {what:<48}{item.found:>12}  {wanted:<26}{item.verdict}")
+            print(f"  {what:<48}{item.found:>12}  {wanted:<28}{item.verdict}")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def train_epochs(
     `lr_at(t)` is the learning rate of step t = 0, 1, ...; `rng` shuffles. Raises
     FloatingPointError as soon as a loss or a gradient is not finite: the training has diverged.
     """
-    loss, params, grads = SoftmaxCrossEntropy(), model.params, model.grads
+    loss = SoftmaxCrossEntropy()
     for epoch in range(1, epochs + 1):
         for batch in minibatches(len(x), batch_size, rng):
             value = loss.forward(model.forward(x[batch]), y[batch])
@@ -41,7 +41,7 @@ def train_epochs(
                 raise FloatingPointError(f"the loss became {value} in epoch {epoch}")
             model.backward(loss.backward())
             optimizer.lr = lr_at(optimizer.steps)
-            optimizer.step(params, grads)
+            optimizer.step(model.params, model.grads)
         yield epoch
 
 

@@ -87,7 +87,11 @@ def check_gradients(
     Without a `loss` its output is projected on weights drawn from `rng`. To check a loss alone let
     `layer` be the empty `Sequential()`. With `complex_step`, for smooth layers, the comparison is
     exact to rounding. The layer itself is left as it was. Raises ValueError, naming the array, when
-    anything is not float64: rounding would drown the difference.
+    anything is not float64, for rounding would drown the difference, or when a gradient does not
+    have the shape of its array.
+
+    All that a layer needs is `forward`, `backward`, `params` and `grads`; a generator that it draws
+    from is called `rng`, and its branches `active_branch`.
     """
     watched = _Watched(layer, x, target)
     y = watched.forward()
@@ -115,8 +119,8 @@ class _Watched:
         self.layer, self.target, self.loss = copy.deepcopy(layer), target, None
         self.leaves = _leaves(self.layer)
         self.arrays = {"x": np.array(x)} | self.layer.params
-        generators = [leaf.rng for leaf in self.leaves if hasattr(leaf, "rng")]
-        self._generators = [(rng, rng.bit_generator.state) for rng in generators]
+        generators = [getattr(leaf, "rng", None) for leaf in self.leaves]
+        self._generators = [(rng, rng.bit_generator.state) for rng in generators if rng is not None]
         self._branches: list[list[np.ndarray]] = []  # one entry an evaluation
 
     def forward(self) -> np.ndarray:
@@ -131,7 +135,15 @@ class _Watched:
             value = self.loss.forward(self.forward(), self.target)
             grad_in = self.layer.backward(self.loss.backward())
         grads = {"x": grad_in} | self.layer.grads
-        return value, {key: grad.copy() for key, grad in grads.items()}
+        for key, array in self.arrays.items():
+            grad = grads.get(key)
+            if np.shape(grad) != array.shape or grad is None:
+                found = "nothing" if grad is None else f"an array of shape {np.shape(grad)}"
+                raise ValueError(
+                    f"backward gives {found} for the gradient of {key}, whose shape is"
+                    f" {array.shape}"
+                )
+        return value, {key: np.copy(grad) for key, grad in grads.items()}
 
     def make_complex(self) -> None:
         """Let all arrays be complex."""
@@ -161,7 +173,7 @@ class _Watched:
         def f(value: np.ndarray) -> float:
             array[...] = value
             result = self.loss.forward(self.forward(), self.target)
-            branches = [leaf.active_branch for leaf in self.leaves]
+            branches = [getattr(leaf, "active_branch", None) for leaf in self.leaves]
             self._branches.append([branch for branch in branches if branch is not None])
             return result
 
@@ -195,7 +207,8 @@ def _require_float64(watched: _Watched, y: np.ndarray) -> None:
     arrays = [("the input x", watched.arrays["x"], "give x.astype(np.float64)")]
     for key, param in watched.layer.params.items():
         arrays.append((f"the layer's parameter {key}", param, cure))
-        arrays.append((f"the layer's gradient of {key}", watched.layer.grads[key], cure))
+        if key in watched.layer.grads:
+            arrays.append((f"the layer's gradient of {key}", watched.layer.grads[key], cure))
     for what, array, advice in (*arrays, ("the layer's output", y, cure)):
         if array.dtype != np.float64:
             raise ValueError(

@@ -39,7 +39,8 @@ class Optimizer:
         """Update the arrays of `params` in place.
 
         Raises ValueError when the keys or shapes of the two differ from each other or from those of
-        the first step, and FloatingPointError when a gradient is not finite. Then nothing changes.
+        the first step, or when a parameter is not an array of floats that can be changed, and
+        FloatingPointError when a gradient is not finite. Then nothing changes.
         """
         self._check(params, grads)
         self.steps += 1
@@ -86,6 +87,9 @@ class Optimizer:
             raise ValueError(f"the first step had {sorted(self._memory)}, not {sorted(params)}")
         for key, theta in params.items():
             g = grads[key]
+            floats = isinstance(theta, np.ndarray) and theta.dtype.kind == "f"
+            if not (floats and theta.flags.writeable):
+                raise ValueError(f"{key} must be an array of floats that can be changed in place")
             shapes = [array.shape for array in self._memory.get(key, {}).values()]
             if key in self._scratch:
                 shapes.append(self._scratch[key].shape)

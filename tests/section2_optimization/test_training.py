@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from section2_optimization.layers import Linear
 from section2_optimization.losses import SoftmaxCrossEntropy
-from section2_optimization.model import MLP
+from section2_optimization.model import MLP, Sequential
 from section2_optimization.optimizers import SGD
 from section2_optimization.training import evaluate, gradient_norm, norm, train_epochs
 
@@ -35,6 +36,27 @@ def test_every_step_goes_against_the_gradient_of_its_batch_at_its_rate():
             t += 1
     for key, param in model.params.items():
         np.testing.assert_allclose(ours.params[key], param, rtol=1e-13)
+
+
+class NewArrays(Linear):
+    """A linear layer whose backward pass puts new arrays in the place of its gradients."""
+
+    def backward(self, grad_out):
+        grad_in = super().backward(grad_out)
+        self.grads = {key: grad.copy() for key, grad in self.grads.items()}
+        return grad_in
+
+
+def test_gradients_may_be_new_arrays_in_every_step():
+    x, y = np.random.default_rng(0).normal(size=(20, 3)), np.arange(20) % 2
+    trained = []
+    for kind in (Linear, NewArrays):
+        model = Sequential(kind(3, 2, rng=np.random.default_rng(1)))
+        options = {"epochs": 2, "batch_size": 7, "lr_at": lambda t: 0.5}
+        list(train_epochs(model, SGD(0.5), x, y, rng=np.random.default_rng(2), **options))
+        trained.append(model.params)
+    for key, param in trained[0].items():
+        np.testing.assert_array_equal(trained[1][key], param)
 
 
 def test_a_loss_that_is_not_finite_ends_the_training():

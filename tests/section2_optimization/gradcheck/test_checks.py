@@ -10,6 +10,7 @@ from section2_optimization.gradcheck.planted_bugs import FAULTS
 from section2_optimization.layers import BatchNorm1d, Dropout, Layer, Linear, ReLU
 from section2_optimization.losses import SoftmaxCrossEntropy
 from section2_optimization.model import MLP, Sequential
+from section3_cnn import layers as cnn
 
 
 def test_everything_here_passes_and_the_complex_step_is_exact():
@@ -95,6 +96,51 @@ class Nan(Layer):
 
 def test_a_gradient_of_nan_is_wrong():
     assert not check_gradients(Nan(), np.ones((2, 2)))[0].passed
+
+
+class Own:
+    """A scale for each feature, not derived from `Layer`; `fault` says what its backward does."""
+
+    def __init__(self, fault: str = ""):
+        self.params, self.grads, self.fault = {"s": np.arange(1.0, 4.0)}, {}, fault
+
+    def forward(self, x):
+        self.x = x
+        return x * self.params["s"]
+
+    def backward(self, grad_out):
+        if self.fault != "no gradient of s":
+            product = grad_out * self.x
+            self.grads["s"] = product.sum(axis=0, keepdims=self.fault == "keepdims")
+        if self.fault == "sum over the batch":
+            return (grad_out * self.params["s"]).sum(axis=0)
+        return None if self.fault == "no return" else grad_out * self.params["s"]
+
+
+def test_any_object_with_the_four_names_can_be_checked():
+    assert all(check.passed for check in check_gradients(Own(), np.ones((5, 3))))
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("keepdims", r"shape \(1, 3\) for the gradient of s, whose shape is \(3,\)"),
+        ("no gradient of s", "nothing for the gradient of s"),
+        ("sum over the batch", r"shape \(3,\) for the gradient of x, whose shape is \(5, 3\)"),
+        ("no return", "nothing for the gradient of x"),
+    ],
+)
+def test_a_gradient_of_another_shape_is_named(fault, words):
+    with pytest.raises(ValueError, match=words):
+        check_gradients(Own(fault), np.ones((5, 3)))
+
+
+def test_layers_of_section_3_can_be_checked():
+    # Their forward pass remembers no branch, so the inputs keep away from every kink.
+    x = np.random.default_rng(0).permutation(np.arange(72.0)).reshape(2, 1, 6, 6) - 35.5
+    rng = np.random.default_rng(1)
+    for layer in (cnn.Conv2D(1, 2, 3, rng=rng, dtype=np.float64), cnn.ReLU(), cnn.MaxPool2D(2)):
+        assert all(check.passed for check in check_gradients(layer, x)), layer
 
 
 def test_the_check_leaves_the_layer_as_it_was():

@@ -132,6 +132,20 @@ def test_a_bad_step_is_refused_and_changes_nothing(name, grads, words):
     assert (params["a"] == 1).all() and (params["b"] == 1).all()
 
 
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("kind", ["whole numbers", "a scalar", "read-only"])
+def test_a_parameter_that_cannot_be_changed_is_refused_and_no_other_moves(name, kind):
+    last = {"whole numbers": np.ones(3, int), "a scalar": np.float64(1), "read-only": np.ones(3)}
+    params = {"a": np.ones(2), "b": last[kind]}
+    grads = {key: np.ones_like(param, float) for key, param in params.items()}
+    if kind == "read-only":
+        params["b"].flags.writeable = False
+    optimizer = make_optimizer(name, 0.1)
+    with pytest.raises(ValueError, match="b must be an array of floats"):
+        optimizer.step(params, grads)
+    assert optimizer.steps == 0 and (params["a"] == 1).all()
+
+
 @pytest.mark.parametrize(("name", "options"), RULES, ids=str)
 def test_an_optimizer_stays_with_the_parameters_of_its_first_step(name, options):
     optimizer = make_optimizer(name, 0.1, **options)

@@ -83,8 +83,8 @@ def fit(
 ) -> History:
     """Train `model` and leave it, in eval mode, with the weights of its best validation epoch.
 
-    `prepare(x, y, generator)` makes a batch; in evaluation it gets no generator. `groups` are the
-    optimizer's parameter groups. `history.series` holds, for each epoch, the mean "gradient_norms"
+    `prepare(x, y, generator)` makes a batch; in evaluation it gets no generator, and zeros for the
+    labels, whose answer is not used. `groups` are the optimizer's parameter groups. `history.series` holds, for each epoch, the mean "gradient_norms"
     of the layers, and the "seconds" of training up to its end; and "first_gradient_norms", those of
     the first step, in which the weights are the initial ones. The model comes back on the CPU and
     without gradients, so that a study's networks do not fill a GPU.
@@ -247,8 +247,7 @@ def evaluate(
 
 def predict(model: nn.Module, images: Tensor, prepare: Prepare, runtime: Runtime) -> Tensor:
     """Return the logits of all images (N, classes), on the CPU; the model stays on the device."""
-    *_, head = model.modules()
-    return _outputs(model, images, prepare, runtime, head.out_features).cpu()
+    return _outputs(model, images, prepare, runtime).cpu()
 
 
 def extract_features(
@@ -257,15 +256,13 @@ def extract_features(
     """Return what `model`, without its head `fc`, makes of the images, (N, features)."""
     head, model.fc = model.fc, nn.Identity()
     try:
-        return _outputs(model, images, prepare, runtime, head.in_features)
+        return _outputs(model, images, prepare, runtime)
     finally:
         model.fc = head
 
 
 @torch.no_grad()
-def _outputs(
-    model: nn.Module, images: Tensor, prepare: Prepare, runtime: Runtime, width: int
-) -> Tensor:
+def _outputs(model: nn.Module, images: Tensor, prepare: Prepare, runtime: Runtime) -> Tensor:
     """Return the model's outputs of all images, (N, width), on the device.
 
     In eval mode: batch norm uses the statistics that it has learned and does not change them. The
@@ -274,11 +271,17 @@ def _outputs(
     with memory_errors(_SMALLER):
         runtime.place(model).eval()
         runtime.share_buffers(model)
-        outputs = torch.zeros(len(images), width, device=runtime.device)
+        outputs = None
         for batch in torch.arange(len(images)).split(_EVALUATION_BATCH):
             mine = runtime.shard(batch)
-            if len(mine):  # a last batch may hold fewer images than there are processes
-                inputs, _ = prepare(images[mine.to(images.device)].to(runtime.device), mine, None)
-                with runtime.autocast():
-                    outputs[mine.to(runtime.device)] = model(inputs).float()
+            if not len(mine) and outputs is not None:
+                continue  # a last batch may hold fewer images than there are processes
+            chosen = mine if len(mine) else batch[:1]  # of a first one, to learn the width
+            x = images[chosen.to(images.device)].to(runtime.device)
+            inputs, _ = prepare(x, torch.zeros(len(x), dtype=torch.long, device=x.device), None)
+            with runtime.autocast():
+                values = model(inputs).float()
+            if outputs is None:
+                outputs = torch.zeros(len(images), values.shape[1], device=runtime.device)
+            outputs[mine.to(runtime.device)] = values[: len(mine)]
         return runtime.sum(outputs)

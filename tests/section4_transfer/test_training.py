@@ -5,6 +5,7 @@ from itertools import islice
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from section4_transfer.engine.distributed import Group
@@ -181,6 +182,23 @@ def test_predictions_are_in_order_and_an_evaluation_is_their_mean():
     assert accuracy == (logits.argmax(1) == y).double().mean().item()
 
 
+def test_any_head_and_any_use_of_the_labels_will_do():
+    class Odd(TinyNet):
+        def __init__(self):
+            super().__init__()
+            self.drop = nn.Dropout(0.5)
+
+        def forward(self, x):
+            return self.drop(super().forward(x))
+
+    def soft(x, y, draws):
+        return x.float() / 255, F.one_hot(y, 3).float()
+
+    split = tiny_split(600)
+    history = fit(Odd(), split, split, soft, Recipe(1, 300, 0.1), CPU, seed=0)
+    assert len(history.rows) == 1
+
+
 def test_features_leave_batch_norm_alone_and_fit_the_head():
     model = initialise(CifarNet(8, 3), generator(0, "init"))
     before = copy.deepcopy(model.state_dict())
@@ -247,6 +265,8 @@ def test_no_process_evaluates_nothing_and_too_few_images_are_refused(monkeypatch
         evaluate(TinyNet(), tiny_split(251), counted, runtime)
         extract_features(TinyNet(), tiny_split(251)[0], counted, runtime)
     assert min(seen) == 1 and sum(seen) == 2 * 251
+    found = predict(TinyNet(), tiny_split(3)[0], as_float, runtime)  # the last process has no part
+    assert len(found) == 3 and found.ndim == 2 and not found.any()
     recipe = Recipe(1, 16, 0.1)
     with pytest.raises(UserError, match=r"7 training images are too few for 4 .* at most 3"):
         recipe.check(4, 7)
@@ -288,7 +308,7 @@ def test_decay_pulls_on_matrices_alone_in_every_group():
 def test_the_average_of_weights_is_the_recurrence_written_out(decay, epochs):
     """3 steps, in which the average is young, and 24."""
     model, split = initialise(CifarNet(8, 3), generator(0, "init")), tiny_split(20)
-    oracle = copy.deepcopy(model)
+    oracle = CPU.place(copy.deepcopy(model))  # as `fit` does: convolutions round by their layout
     mean = {k: v.double().numpy().copy() for k, v in oracle.state_dict().items()}
     for t, _ in enumerate(steps(oracle, Recipe(epochs, 8, 0.1), split, seed=0)):
         d = min(decay, (1 + t) / (10 + t))

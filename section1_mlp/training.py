@@ -50,8 +50,9 @@ def train_steps(
 ) -> Iterator[float]:
     """Train `model` on x, y; after every step, yield the loss of its minibatch (before the step).
 
-    The optimizer's `lr` is that of the first step. Batches before `first_step` are drawn and passed
-    over. Raises FloatingPointError, naming the epoch, as soon as a loss is not finite.
+    The optimizer's `lr` is that of the first step, and again at the end. Batches before
+    `first_step` are drawn and passed over. Raises FloatingPointError, naming the epoch, as soon as
+    a loss is not finite.
     """
     peak_lr, per_epoch = optimizer.lr, steps_per_epoch(len(x), batch_size)
     batches = (b for _ in range(epochs) for b in minibatches(len(x), batch_size, rng))
@@ -64,6 +65,7 @@ def train_steps(
             optimizer.lr = peak_lr * (1 + math.cos(math.pi * step / (epochs * per_epoch))) / 2
             optimizer.step(model.params, model.grads)
         yield loss
+    optimizer.lr = peak_lr
 
 
 def evaluate(model: MLP, x: np.ndarray, y: np.ndarray) -> tuple[float, float]:

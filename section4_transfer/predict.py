@@ -69,7 +69,7 @@ def load_classifier(network: Path) -> Classifier:
             logits = predict(model, torch.from_numpy(x[None].copy()), pipeline, runtime)
         return logits[0].softmax(0).numpy()
 
-    return Classifier(about.classes, see, classify)
+    return Classifier(network.with_suffix(".pt"), about.title, about.classes, see, classify)
 
 
 if __name__ == "__main__":

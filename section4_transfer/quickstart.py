@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> dict:
     with torch.no_grad():
         x, y = prepare(data.x_test, data.y_test)
         accuracy = (model.eval()(x).argmax(1) == y).double().mean().item()
-    print(f"test accuracy on {data.title}: {accuracy:.2%}")
+    print(f"accuracy on {len(y):,} test images, {data.title}: {accuracy:.2%}")
     return {"test_acc": accuracy}
 
 

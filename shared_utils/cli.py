@@ -42,7 +42,7 @@ _FIXABLE = {
     errno.EPERM: "choose a folder that you may write, or change its permissions",
     errno.EROFS: "choose a folder on a disc that can be written",
     errno.EEXIST: "a file stands where a folder is needed: choose another folder",
-    errno.EISDIR: "a folder stands where a file is needed: remove it",
+    errno.EISDIR: "a folder stands where a file is needed: name another file",
     errno.ENOTDIR: "choose a path that leads through folders only",
     errno.ENAMETOOLONG: "choose a shorter path",
 }
@@ -96,7 +96,7 @@ _FLAGS = {
     "checkpoint_minutes": (positive_float, "keep a checkpoint this often, beside every epoch's"),
 }
 _SWITCHES = {
-    "--quick": "a small run with every output, in under a minute",
+    "--quick": "a small run with every output, in a minute or two at most",
     "--no-show": "save figures, open no windows",
     "--skip-damaged": "leave out images that cannot be read; config.json of the run names them",
     "--resume": "continue where the run of the same arguments was stopped",
@@ -219,6 +219,10 @@ def start(main: Callable[[], object]) -> None:
         print(done)
     except UserError as error:
         _exit(2, f"error: {error}")
+    except ModuleNotFoundError as error:  # Sections 1 to 3 are installed without it
+        if error.name not in ("torch", "torchvision"):
+            raise
+        _exit(2, "error: this needs PyTorch: pip install -r requirements.txt")
     except BrokenPipeError:  # the reader of our output (head, less) has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -108,6 +108,10 @@ def load_torch_data(
     for a first look at large data, as many to validate and to test. Raises UserError when the data
     cannot be had or used.
     """
+    if dataset not in ("auto", "cifar10", "folder", "photo-digits"):
+        raise UserError(
+            f"there is no data set {dataset!r}: choose auto, cifar10, folder or photo-digits"
+        )
     data_dir = Path(data_dir)
     limits = None if limit is None else Limit(limit, limit_all)
     if dataset == "folder":

@@ -40,6 +40,8 @@ def load_image_data(dataset: str, data_dir: Path, limit: int | None = None) -> I
     idx: the four IDX files in `data_dir`, a twelfth of whose training images validates. `limit`
     keeps at most so many training images. Raises UserError when the data cannot be had or used.
     """
+    if dataset not in ("auto", "mnist", "digits", "idx"):
+        raise UserError(f"there is no data set {dataset!r}: choose auto, mnist, digits or idx")
     notice, classes = "", tuple(map(str, range(CLASSES)))
     if dataset == "idx":
         source = str(Path(data_dir).resolve())

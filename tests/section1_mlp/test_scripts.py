@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,6 +31,11 @@ def trained(tmp_path_factory):
     runs = tmp_path_factory.mktemp("runs")
     summary = train.main([*SMALL, "--seeds", "2", "--runs-dir", str(runs)])
     return runs, summary
+
+
+def test_a_tilde_in_a_flag_is_the_home_folder():
+    args = test.build_parser().parse_args(["--ckpt=~/relu.pkl"])
+    assert args.ckpt == Path.home() / "relu.pkl"
 
 
 def test_default_run_on_digits_learns_them(tmp_path):

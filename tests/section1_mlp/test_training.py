@@ -31,6 +31,7 @@ def test_training_follows_the_cosine_schedule_step_by_step():
             optimizer.step()
             schedule.step()
     assert next(steps, None) is None
+    assert sgd.lr == 0.2  # for another training
 
 
 def test_evaluate_counts_over_all_samples_whatever_the_batches():
@@ -56,7 +57,9 @@ def test_a_loss_that_overflows_stops_training():
 def test_fit_needs_no_run_folder_and_leaves_the_weights_of_the_best_epoch():
     data = load_image_data("digits", None, limit=200)
     model = MLP([784, 8, 10], "tanh", rng=np.random.default_rng(0))
-    history = fit(model, SGD(0.3, 0.9), data, epochs=4, batch_size=20, seed=1)
+    optimizer = SGD(0.3, 0.9)
+    history = fit(model, optimizer, data, epochs=4, batch_size=20, seed=1)
+    assert optimizer.lr == 0.3
     accuracies = [row["val_acc"] for row in history.rows]
     assert history.best_epoch == 1 + int(np.argmax(accuracies))
     x_val = data.x_val.reshape(len(data.x_val), -1)

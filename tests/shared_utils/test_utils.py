@@ -98,6 +98,7 @@ def test_bad_flags_end_in_one_line_and_status_2(bad, capsys):
         (PermissionError(13, "Permission denied", "/x"), 2, "/x: choose a folder"),
         (IsADirectoryError(21, "Is a directory", "/x", None, "/y"), 2, "/y: a folder stands"),
         (MemoryError("5 PiB"), 2, "out of memory: choose smaller sizes"),
+        (ModuleNotFoundError("", name="torch"), 2, "PyTorch: pip install -r requirements.txt"),
         (KeyboardInterrupt(), 130, "interrupted"),
     ],
 )
@@ -111,11 +112,14 @@ def test_what_a_user_can_mend_is_one_line(error, status, words, capsys):
     assert words in capsys.readouterr().err.strip()
 
 
-def test_our_own_bugs_keep_their_traceback():
+@pytest.mark.parametrize(
+    "error", [OSError(5, "Input/output error"), ModuleNotFoundError("no numpy", name="numpy")]
+)
+def test_our_own_bugs_keep_their_traceback(error):
     def main():
-        raise OSError(5, "Input/output error")
+        raise error
 
-    with pytest.raises(OSError, match="Input/output"):
+    with pytest.raises(type(error), match=str(error.args[-1])):
         cli.start(main)
 
 

@@ -290,3 +290,8 @@ def test_batches_are_a_permutation_in_nearly_equal_parts():
     assert {len(p) for p in parts} == {117, 118} and len(parts) == 11
     assert torch.equal(torch.cat(parts).sort().values, torch.arange(1293))
     assert not torch.equal(torch.cat(parts), torch.arange(1293))
+
+
+def test_an_unknown_name_is_refused_with_those_that_are_known(tmp_path):
+    with pytest.raises(UserError, match="'cifar100': choose auto, cifar10, folder or"):
+        load_torch_data("cifar100", tmp_path)

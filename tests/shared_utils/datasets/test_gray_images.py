@@ -100,3 +100,8 @@ def test_ones_own_idx_files_are_data_like_mnist(tmp_path):
     (folder / "train-labels-idx1-ubyte").write_bytes(encode_idx(rare))
     with pytest.raises(UserError, match="'7' has 1"):
         load_image_data("idx", folder)
+
+
+def test_an_unknown_name_is_refused_with_those_that_are_known(tmp_path):
+    with pytest.raises(UserError, match="'fashion': choose auto, mnist, digits or idx"):
+        load_image_data("fashion", tmp_path)

@@ -128,7 +128,8 @@ def hint(row: Exercise) -> str:
 def check(what: list[str], seconds: float, table: Path | None) -> dict[str, Verdict]:
     """Grade, print every verdict, keep the progress; exit with 1 when something is not right."""
     numbers = [text for text in what if re.fullmatch(r"\d+\.\d+|all", text)]
-    folders = [_folder(text) for text in what if text not in numbers] or [Path()]
+    paths = [text for text in what if text not in numbers]
+    folders = [_folder(text, alone=len(paths) == 1) for text in paths] or [Path()]
     if table and (table.is_dir() or not table.parent.is_dir()):
         raise UserError(f"{table} cannot be written: choose a file in a folder that exists")
     lines, right = [("folder", "exercise", "verdict", "first failing case")], True
@@ -156,9 +157,10 @@ def check(what: list[str], seconds: float, table: Path | None) -> dict[str, Verd
     return verdicts
 
 
-def _folder(text: str) -> Path:
+def _folder(text: str, alone: bool) -> Path:
+    """Return a folder; a file among others, too, which is then reported and passed over."""
     folder = folder_path(text)
-    if not folder.is_dir():
+    if not folder.is_dir() and (alone or not folder.is_file()):
         raise UserError(f"{text} is neither a number such as 1.5 nor a folder")
     return folder
 

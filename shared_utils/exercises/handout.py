@@ -21,6 +21,9 @@ from shared_utils.files import write_atomically
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORD = "exercises.json"
+LEFT_OUT = (
+    b"shared_utils/exercises/test_"  # the front page's lines on tests that are not handed out
+)
 WELCOME = """\
 Your exercises: `python -m shared_utils.exercises list`. Write the functions that it names, then
 `python -m shared_utils.exercises check`. Run both from this folder. Below is the README of the
@@ -147,14 +150,15 @@ def _copy(folder: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / path, target)
     page = folder / "README.md"
-    page.write_bytes(WELCOME.encode() + page.read_bytes())
+    lines = page.read_bytes().splitlines(keepends=True)
+    page.write_bytes(WELCOME.encode() + b"".join(line for line in lines if LEFT_OUT not in line))
     functions = [function for row in exercises().values() for function in row.functions]
     digests = {f: _digest(folder / file_of(f), f.split(":")[1]) for f in functions}
     write_record(folder, {"functions": digests, "exercises": {}})
 
 
 def repository_files(root: Path) -> Iterator[Path]:
-    """Yield the repository's files, relative to `root`: without runs, figures, data and caches.
+    """Yield the repository's files, relative to `root`: without runs, data and caches.
 
     Git says which they are where there is git, so that new files count and ignored ones do not.
     """
@@ -186,7 +190,7 @@ def _is_kept(path: Path) -> bool:
     is_run = parts[0].startswith("section") and parts[1:2] == ("runs",)
     hidden = any(part.startswith(".") and part != ".gitignore" for part in parts)
     spoils = parts[:3] == ("tests", "shared_utils", "exercises")  # wrong answers, and right ones
-    left_out = {"figures", "__pycache__"} & set(parts) or parts[0] == "data" or spoils
+    left_out = "__pycache__" in parts or parts[0] == "data" or spoils
     return not (is_run or hidden or left_out or path.name == "report.html")
 
 

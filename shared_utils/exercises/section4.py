@@ -140,8 +140,9 @@ EXERCISES = [
         functions=("section4_transfer.augment:mixup.mix",),
         minutes=25,
         hint="Draw w (N,) from Beta(alpha, alpha) by a NumPy generator seeded from the given one,"
-        " and a partner for each image by torch.randperm. F.one_hot makes the labels vectors. Use"
-        " the same w and the same partners for both; w[:, None] broadcasts over the classes.",
+        " and a partner for each image by torch.randperm, with generator=generator. F.one_hot"
+        " makes the labels vectors. Use the same w and the same partners for both; w[:, None]"
+        " broadcasts over the classes.",
         page=PAGE,
         heading="Augmentation",
         cases={
@@ -159,8 +160,8 @@ EXERCISES = [
             "swapped": "w and 1 - w are swapped between images and labels",
             "half": "the labels are mixed half and half: use the w of the images",
             "of the other": "the labels are those of the partners",
-            "one w": "all pairs have the same w: draw one for each",
         },
+        promises=oracle.mixup_promises,
         batch="labels",
         drawn="weights",
         needs="torch",

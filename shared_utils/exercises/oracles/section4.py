@@ -176,17 +176,53 @@ def ask_mixup(labels, classes, alpha) -> dict:
     mix = lesson("section4_transfer.augment").mixup(classes, alpha)
     x, soft = mix(pixels, tensor(labels), torch.Generator().manual_seed(1))
     same(np.eye(n), pixels[:, 0, 0].numpy(), "x")
-    weights = x[:, 0, 0]
-    return {
-        "weights": weights,
-        "soft labels": soft,
-        "different w": float(len(set(own(weights))) > 1),
-    }
+    return {"weights": x[:, 0, 0], "soft labels": soft}
 
 
-def own(weights) -> list[float]:
-    """Return the weight of each image in its own mixture."""
-    return [round(float(weights[i][i]), 6) for i in range(len(weights))]
+def mixup_promises() -> None:
+    """All chance comes from the generator, every batch has its own, and w is drawn from Beta."""
+    for alpha in (0.2, 4.0):
+        first, again, other = (mixup_draws(alpha, seed) for seed in (1, 1, 2))
+        if not np.all(np.nanmax(first["w"], axis=1) - np.nanmin(first["w"], axis=1) > 1e-6):
+            raise Broken("all pairs have the same w: draw one for each")
+        for name, remedy in (
+            ("w", "draw it by a NumPy generator, which a number from the given one seeds"),
+            ("partners", "torch.randperm(len(x), generator=generator)"),
+        ):
+            if not alike(first[name], again[name]):
+                raise Broken(f"{name}: not from the given generator, equal seeds differ: {remedy}")
+            if alike(first[name][:1], first[name]) or alike(first[name], other[name]):
+                raise Broken(f"{name}: the same in every batch, or for every seed: {remedy}")
+        w = np.concatenate([first["w"], other["w"]])
+        mean, spread, wanted = np.nanmean(w), np.nanvar(w), 1 / (4 * (2 * alpha + 1))
+        if abs(mean - 0.5) > 0.1:
+            raise Broken(f"w has the mean {mean:.2f}, Beta(alpha, alpha) 0.5: is w clamped?")
+        if abs(spread - wanted) > 0.025:
+            raise Broken(
+                f"w has the variance {spread:.3f}, but Beta({alpha}, {alpha}) has {wanted:.3f}"
+                " (and a uniform one 0.083): draw w from Beta(alpha, alpha)"
+            )
+
+
+def mixup_draws(alpha: float, seed: int) -> dict[str, np.ndarray]:
+    """Return w and partners (16, 64) of 16 batches; nan where an image is not seen to be mixed."""
+    torch = lesson("torch")
+    mix = lesson("section4_transfer.augment").mixup(2, alpha)
+    generator, n = torch.Generator().manual_seed(seed), 64
+    w, partners = [], []
+    for _ in range(16):
+        pixels = torch.eye(n).view(n, 1, 1, n).repeat(1, 3, 1, 1)
+        weights = mix(pixels, torch.zeros(n, dtype=torch.long), generator)[0][:, 0, 0].numpy()
+        others = weights - np.diag(np.diag(weights))
+        mixed = others.max(axis=1) > 0
+        w.append(np.where(mixed, np.diag(weights), np.nan))
+        partners.append(np.where(mixed, others.argmax(axis=1), np.nan))
+    return {"w": np.array(w), "partners": np.array(partners)}
+
+
+def alike(a: np.ndarray, b: np.ndarray) -> bool:
+    """Return whether two arrays are equal wherever both hold a number."""
+    return bool(np.all(np.isclose(a, b) | np.isnan(a) | np.isnan(b)))
 
 
 def mixup(labels, classes, alpha, weights=None, slip: str = "") -> dict:
@@ -207,11 +243,7 @@ def mixup(labels, classes, alpha, weights=None, slip: str = "") -> dict:
         "half": (onehot + onehot[other]) / 2,
         "of the other": onehot[other],
     }.get(slip, w[:, None] * onehot + (1 - w)[:, None] * onehot[other])
-    return {
-        "weights": mixed.astype(np.float32),
-        "soft labels": soft.astype(np.float32),
-        "different w": 0.0 if slip == "one w" else 1.0,
-    }
+    return {"weights": mixed.astype(np.float32), "soft labels": soft.astype(np.float32)}
 
 
 def ask_interval(a, b, comparisons, overlap) -> dict:

@@ -56,16 +56,22 @@ grad, moved = np.empty(x.shape), x.copy()
 """
 EVERY_WINDOW = "for dx_pixel in self._pixels(dx):\n            self._add(dx_pixel, "
 FLIPPED = 'self.params["W"][:, :, ::-1, ::-1].reshape(self.out_channels, -1).T'
+BETA, SEED = (
+    "rng.beta(alpha, alpha, len(x))",
+    "torch.randint(2**62, (), generator=generator).item()",
+)
+KEPT = 'vars(mix).setdefault("rng", np.random.default_rng(0))'
+RANDPERM = "torch.randperm(len(x), generator=generator)"
 SOFT = "w[:, None] * onehot + (1 - w[:, None]) * onehot[other]"
 
 FINALLY = """\
     try:
-        return _outputs(model, images, prepare, runtime, head.in_features)
+        return _outputs(model, images, prepare, runtime)
     finally:
         model.fc = head
 """
 WITHOUT = """\
-    outputs = _outputs(model, images, prepare, runtime, head.in_features)
+    outputs = _outputs(model, images, prepare, runtime)
     model.fc = head
     return outputs
 """
@@ -271,13 +277,27 @@ PLANTED = {
         ("(model).eval()", "(model)", "Call model.eval() first"),
         ("        model.fc = head", "        pass", "put it back"),
         (FINALLY, WITHOUT, "put it back in a finally"),
-        ("head, model.fc = model.fc, nn.Identity()", "head = model.fc", "write the shape of each"),
+        (
+            "head, model.fc = model.fc, nn.Identity()",
+            "head = model.fc",
+            "its shape is (6, 2), but (6, 3)",
+        ),
     ],
     "4.5": [
         ("x[other], soft", "x[other], onehot", "the labels are not mixed"),
         (SOFT, "(1 - w[:, None]) * onehot + w[:, None] * onehot[other]", "w and 1 - w are swapped"),
         ("return w * x", "x *= 0.5\n        return w * x", "it changes its argument x"),
         ("rng.beta(alpha, alpha, len(x))", "np.full(len(x), rng.beta(alpha, alpha))", "the same w"),
+        ("rng.beta(", "np.random.beta(", "w: not from the given generator, equal seeds differ"),
+        ("rng.beta(", f"{KEPT}.beta(", "w: the same in every batch, or for every seed"),
+        (RANDPERM, "torch.randperm(len(x))", "partners: not from the given generator, equal seeds"),
+        (SEED, "0", "w: the same in every batch, or for every seed"),
+        (SEED, "generator.initial_seed()", "w: the same in every batch, or for every seed"),
+        (RANDPERM, "torch.arange(len(x)).flip(0)", "partners: the same in every batch, or for"),
+        (BETA, "rng.random(len(x))", "draw w from Beta(alpha, alpha)"),
+        (BETA, "rng.beta(0.2, 0.2, len(x))", "w has the variance 0.177, but Beta(4.0, 4.0) has 0."),
+        (BETA, "rng.beta(alpha, alpha, len(x)).clip(0.5)", "is w clamped?"),
+        (BETA, "0.5 + abs(rng.beta(alpha, alpha, len(x)) - 0.5)", "is w clamped?"),
     ],
     "4.6": [
         ("t.ppf(level, J - 1)", "NormalDist().inv_cdf(level)", "the normal quantile"),
@@ -286,6 +306,38 @@ PLANTED = {
         ("middle, half = mean, math.nan", "middle, half = mean, 0.0", "one pair of numbers"),
     ],
 }
+
+# Right draws of mixup's w and partners: in another order, from other seeds, by other samplers.
+OTHER_DRAWS = [
+    """
+        other = torch.randperm(len(x), generator=generator)
+        seed = torch.randint(1000, (1,), generator=generator).item()
+        w = torch.from_numpy(np.random.default_rng(seed).beta(alpha, alpha, len(x))).float()
+    """,
+    """
+        w = torch.full((len(x), 2), alpha, dtype=torch.double)
+        w = torch._sample_dirichlet(w, generator=generator)[:, 1].float()
+        other = torch.rand(len(x), generator=generator).argsort()
+    """,
+    """
+        rng = np.random.default_rng(generator.get_state().numpy())
+        w = torch.from_numpy(1 - rng.beta(alpha, alpha, len(x))).float()
+        shift = torch.randint(1, len(x), (), generator=generator).item()
+        other = torch.arange(len(x)).roll(shift)
+    """,
+    """
+        rng = np.random.default_rng(torch.randint(2**32, (4,), generator=generator).numpy())
+        other = torch.from_numpy(rng.integers(len(x), size=len(x)))
+        a, b = rng.gamma(alpha, size=(2, len(x)))
+        w = torch.from_numpy(a / (a + b)).float()
+    """,
+    """
+        with torch.random.fork_rng():
+            torch.manual_seed(torch.randint(2**62, (), generator=generator).item())
+            other = torch.randperm(len(x))
+            w = torch.distributions.Beta(alpha, alpha).sample((len(x),))
+    """,
+]
 
 OTHER_ANSWERS = {
     "1.1": {"softmax": "return np.exp(logits - np.logaddexp.reduce(logits, axis=1)[:, None])"},

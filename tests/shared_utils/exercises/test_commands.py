@@ -79,6 +79,21 @@ def test_many_handouts_make_one_table(make, tmp_path, capsys):
     assert "is not a hand-out" in capsys.readouterr().out
 
 
+def test_a_file_among_handouts_is_reported_and_passed_over(make, tmp_path, capsys):
+    folder, file, table = make("anna", e1_1="right"), tmp_path / "notes.txt", tmp_path / "v.csv"
+    file.write_text("mine")
+    for paths in ([folder, file], [file, folder]):
+        with pytest.raises(SystemExit) as end:
+            commands.main(["check", *map(str, paths), "--csv", str(table)])
+        assert end.value.code == 1
+        said = capsys.readouterr().out
+        assert "notes.txt is not a hand-out" in said and "1 of 1 started exercises" in said
+        rows = [[str(folder), "1.1", "right", ""], [str(file), "", "not graded", ""]]
+        assert sorted(csv.reader(table.read_text().splitlines()[1:])) == rows
+    with pytest.raises(UserError, match="no is neither a number such as"):
+        commands.main(["check", str(folder), str(tmp_path / "no")])
+
+
 def test_check_ends_with_0_when_all_is_right_and_says_what_comes_first_when_not(make, capsys):
     folder = make("one", e1_1="right", e1_2="wrong", e1_5="wrong")
     assert commands.main(["check", str(folder), "1.1"])["1.1"].status == "right"
@@ -123,6 +138,7 @@ def test_the_help_says_where_to_stand_and_a_limit_that_is_no_number_is_refused(c
     ("arguments", "words"),
     [
         (["check", "{}/no"], "no is neither a number such as 1.5 nor a folder"),
+        (["check", "{}/exercises.json"], "json is neither a number such as 1.5 nor a folder"),
         (["check", "1"], "^1 is neither a number such as 1.5 nor a folder"),
         (["check", "1,5"], "^1,5 is neither a number"),
         (["check", "2.2."], r"^2\.2\. is neither a number"),

@@ -4,13 +4,21 @@ import ast
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from shared_utils.errors import UserError
 from shared_utils.exercises import handout
-from shared_utils.exercises.handout import RECORD, ROOT, repository_files, solution, start
+from shared_utils.exercises.handout import (
+    RECORD,
+    ROOT,
+    WELCOME,
+    repository_files,
+    solution,
+    start,
+)
 from shared_utils.exercises.holes import body, empty
 from shared_utils.exercises.table import choose, exercises, file_of
 
@@ -87,8 +95,10 @@ def test_a_handout_differs_from_the_repository_in_its_holes_alone(made):
         for function in row.functions:
             holes.setdefault(file_of(function), []).append((row.number, function.split(":")[1]))
     page = copied.pop("README.md").decode()
-    assert page.startswith("Your exercises: `python -m shared_utils.exercises list`")
-    assert page.endswith("\n\n" + (ROOT / "README.md").read_text(encoding="utf-8"))
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines(keepends=True)
+    (left_out,) = (line for line in lines if "exercises/test_planted.py" in line)
+    lines.remove(left_out)  # that test is not handed out
+    assert left_out.startswith("| the exercises") and page == WELCOME + "".join(lines)
     for file, content in copied.items():
         expected = (ROOT / file).read_bytes()
         for number, name in holes.get(file, []):
@@ -103,17 +113,29 @@ def test_a_handout_differs_from_the_repository_in_its_holes_alone(made):
         assert content == expected, file
 
 
-def test_a_handout_holds_neither_runs_nor_figures_nor_data(made):
+def test_a_handout_holds_neither_runs_nor_data(made):
     names = bytes_of(made)
     assert "section1_mlp/README.md" in names and "shared_utils/runs/folder.py" in names
-    assert not [name for name in names if "/figures/" in name or name.endswith((".png", ".pyc"))]
+    assert not [name for name in names if name.endswith(".pyc")]
     assert not (made / "data").exists() and not list(made.glob("section*/runs"))
+
+
+def test_an_untouched_handout_holds_what_its_front_page_names(made):
+    words = "-B -m pytest -n 0 -p no:cacheprovider -k front_page tests/test_structure.py"
+    done = subprocess.run(
+        [sys.executable, *words.split()],
+        cwd=made,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout
 
 
 def test_git_and_a_bare_folder_list_the_same_files(tmp_path):
     for name in (
         "a.py",
         "section1_mlp/model.py",
+        "section1_mlp/figures/f.png",
         "shared_utils/runs/x.py",
         ".gitignore",
         "ä b.txt",
@@ -124,6 +146,7 @@ def test_git_and_a_bare_folder_list_the_same_files(tmp_path):
     assert kept == {
         "a.py",
         "section1_mlp/model.py",
+        "section1_mlp/figures/f.png",
         "shared_utils/runs/x.py",
         ".gitignore",
         "ä b.txt",
@@ -131,7 +154,6 @@ def test_git_and_a_bare_folder_list_the_same_files(tmp_path):
     left_out = (
         "section1_mlp/runs/r/config.json",
         "data/x",
-        "section1_mlp/figures/f.png",
         ".venv/x",
     )
     for name in (

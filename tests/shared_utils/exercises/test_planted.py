@@ -1,6 +1,8 @@
 """Every exercise: the original is right, the empty one is not done, and three slips get a name."""
 
 import importlib.util
+import re
+import textwrap
 
 import numpy as np
 import pytest
@@ -12,7 +14,14 @@ from shared_utils.exercises.grading import PROMISES, judge
 from shared_utils.exercises.handout import ROOT, words
 from shared_utils.exercises.holes import empty
 from shared_utils.exercises.table import exercises, file_of
-from tests.shared_utils.exercises.planted import OTHER_ANSWERS, PLANTED, put, source_of, with_body
+from tests.shared_utils.exercises.planted import (
+    OTHER_ANSWERS,
+    OTHER_DRAWS,
+    PLANTED,
+    put,
+    source_of,
+    with_body,
+)
 
 WITHOUT_TORCH = importlib.util.find_spec("torch") is None
 NUMBERS = [n for n, row in exercises().items() if not (row.needs and WITHOUT_TORCH)]
@@ -60,6 +69,20 @@ def test_right_answers_that_are_written_otherwise_are_right(number, monkeypatch)
         put(monkeypatch, function, with_body(function, text))
     found = verdict(row)
     assert found.status == "right", report(row, found, "a.py:1")
+
+
+@pytest.mark.skipif(WITHOUT_TORCH, reason="needs PyTorch")
+@pytest.mark.parametrize("draws", OTHER_DRAWS)
+@pytest.mark.parametrize("seed", range(3))
+def test_any_right_use_of_the_given_generator_is_right(draws, seed, monkeypatch):
+    row = exercises()["4.5"]
+    (function,) = row.functions
+    draws = textwrap.indent(textwrap.dedent(draws), " " * 8)
+    draws += f"        torch.rand({seed}, generator=generator)\n"  # other numbers after it
+    text = re.sub(r" +rng = .*?(?= +onehot)", lambda _: draws, source_of(function), flags=re.DOTALL)
+    put(monkeypatch, function, text)
+    found = verdict(row)
+    assert "onehot" in text and found.status == "right", report(row, found, "a.py:1")
 
 
 def test_every_exercise_has_three_planted_slips():

@@ -51,6 +51,8 @@ def load_classifier(weights: Path) -> Classifier:
     if model.output != "softmax" or model.layer_sizes[0] != height * width:
         raise UserError(f"{weights} does not hold a classifier of images: train again")
     return Classifier(
+        weights,
+        about.title,
         about.classes,
         lambda path: read_input(path, about.dataset, about.image_size),
         lambda x: model.forward(flat(x[None]))[0],

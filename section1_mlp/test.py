@@ -20,6 +20,7 @@ from section1_mlp.training import flat
 from shared_utils.cli import (
     DIGIT_DATASETS,
     add_shared_flags,
+    folder_path,
     open_run,
     parse_args,
     positive_int,
@@ -44,7 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--ckpt",
-        type=Path,
+        type=folder_path,
         help="one file of weights (default: all of <runs-dir>/train/)",
     )
     parser.add_argument(

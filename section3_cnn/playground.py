@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # start from any d
 from section3_cnn.model import IMAGE_SHAPE, build_cnn
 from section3_cnn.study.playground_page import render
 from section3_cnn.study.saved import load_model
-from shared_utils.cli import add_shared_flags, open_run, parse_args, start
+from shared_utils.cli import add_shared_flags, folder_path, open_run, parse_args, start
 from shared_utils.errors import UserError
 from shared_utils.files import write_atomically
 from shared_utils.seed import stream
@@ -29,7 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_shared_flags(parser, HERE / "runs")
     parser.add_argument(
         "--ckpt",
-        type=Path,
+        type=folder_path,
         default=HERE / "runs" / "mnist_numpy" / "best.pkl",
         help="weights that train_mnist_numpy.py wrote (default: %(default)s)",
     )

@@ -59,7 +59,11 @@ def load_classifier(weights: Path) -> Classifier:
         return exponentials / exponentials.sum()
 
     return Classifier(
-        about.classes, lambda path: read_input(path, about.dataset, about.image_size), classify
+        weights,
+        about.title,
+        about.classes,
+        lambda path: read_input(path, about.dataset, about.image_size),
+        classify,
     )
 
 

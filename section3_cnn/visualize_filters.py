@@ -19,7 +19,14 @@ from section3_cnn.study.fields import receptive_fields
 from section3_cnn.study.inspection import saliency, strongest_patches
 from section3_cnn.study.saved import load_model
 from section3_cnn.training import predict
-from shared_utils.cli import add_shared_flags, open_run, parse_args, positive_int, start
+from shared_utils.cli import (
+    add_shared_flags,
+    folder_path,
+    open_run,
+    parse_args,
+    positive_int,
+    start,
+)
 from shared_utils.datasets.gray_images import ImageData, load_image_data
 from shared_utils.datasets.names import enumeration
 from shared_utils.errors import UserError
@@ -35,7 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_shared_flags(parser, HERE / "runs", dataset="auto")
     parser.add_argument(
         "--ckpt",
-        type=Path,
+        type=folder_path,
         default=HERE / "runs" / "mnist_numpy" / "best.pkl",
         help="weights that train_mnist_numpy.py wrote (default: %(default)s)",
     )

@@ -9,6 +9,7 @@ import argparse
 import glob
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +18,15 @@ import numpy as np
 
 from shared_utils.cli import folder_path, positive_int
 from shared_utils.datasets.decode import readable_suffixes
+from shared_utils.datasets.listing import kind, kinds
 from shared_utils.datasets.names import printable
 from shared_utils.errors import UserError
 from shared_utils.files import write_atomically
 
 MOST_DRAWN, BARS = 10, 4  # of the figure: the first pictures, and the likeliest classes
+_WANTED = "name a picture, a folder of pictures or a pattern"
+_HEIC = {".heic", ".heif"}  # what telephones save
+_HEIC_ADVICE = "save HEIC as JPEG, it cannot be read here"
 
 
 @dataclass(frozen=True)
@@ -29,9 +34,12 @@ class Classifier:
     """A trained network, ready for pictures.
 
     `see(path)` reads one as the network's input (C, H, W) and raises UserError, naming it, if it
-    cannot; `classify(x)` returns the probabilities of `labels` for such an input.
+    cannot; `classify(x)` returns the probabilities of `labels` for such an input. `weights` is its
+    file, `data` the title of what it was trained on.
     """
 
+    weights: Path
+    data: str
     labels: Sequence[str]
     see: Callable[[Path], np.ndarray]
     classify: Callable[[np.ndarray], np.ndarray]
@@ -41,9 +49,10 @@ class Classifier:
 class Answer:
     """What a network says of a picture: `ranking` holds (label, probability), the likeliest first.
 
-    `seen` is what it saw, (C, H, W).
+    `seen` is what it saw, (C, H, W); `weights` is the network's file.
     """
 
+    weights: Path
     path: Path
     seen: np.ndarray
     ranking: list[tuple[str, float]]
@@ -57,7 +66,8 @@ class Answer:
     def json_line(self, top: int) -> str:
         """Return them as a JSON object in one line."""
         best = [{"label": label, "probability": value} for label, value in self.ranking[:top]]
-        return json.dumps({"file": str(self.path), **best[0], "top": best})
+        answer = {"file": str(self.path), **best[0], "top": best, "weights": str(self.weights)}
+        return json.dumps(answer)
 
 
 def add_picture_flags(parser: argparse.ArgumentParser, runs_dir: Path) -> None:
@@ -99,14 +109,16 @@ def answer_flags(args: argparse.Namespace, classifier: Classifier) -> list[Answe
     )
 
 
-def find_pictures(names: Sequence[str]) -> list[Path]:
+def find_pictures(names: Sequence[str]) -> tuple[list[Path], Counter]:
     """Return the pictures that files, folders (searched at any depth) and patterns (*, ?) name.
 
-    Hidden files, and in folders those of other kinds, are left out. Raises UserError for a name
-    that stands for none.
+    Hidden files, and in folders and patterns those of other kinds, are left out: the second value
+    counts the latter by their suffix. Raises UserError for a name that stands for none.
     """
-    found = []
+    found, left_out = [], Counter()
     for name in names:
+        if not name:
+            raise UserError(f"an empty name was given: {_WANTED}")
         path = Path(name).expanduser()
         if path.is_dir():
             inside = sorted(path.rglob("*"))
@@ -115,12 +127,31 @@ def find_pictures(names: Sequence[str]) -> list[Path]:
             continue
         else:
             inside = sorted(map(Path, glob.glob(str(path), recursive=True)))
-        pictures = [file for file in inside if _is_picture(file, path)]
+        files = [file for file in inside if file.is_file() and not _is_hidden(file, path)]
+        pictures = [file for file in files if file.suffix.lower() in readable_suffixes()]
+        suffixes = Counter(file.suffix.lower() for file in files)
+        others = Counter({s: n for s, n in suffixes.items() if s not in readable_suffixes()})
         if not pictures:
-            problem = "holds no picture" if path.is_dir() else "does not exist"
-            raise UserError(f"{name} {problem}: name a picture, a folder of pictures or a pattern")
+            _refuse(name, path, inside, others)
         found += pictures
-    return found
+        left_out += others
+    return found, left_out
+
+
+def _refuse(name: str, path: Path, inside: list[Path], others: Counter) -> None:
+    """Raise UserError: `inside` the folder or pattern `path`, no file is a picture."""
+    if not path.is_dir() and not inside:
+        raise UserError(f"{name} does not exist: {_WANTED}")
+    if not path.is_dir() and all(map(Path.is_dir, inside)):
+        raise UserError(f"{name} matches only folders: for the files in them, write {path / '*'}")
+    seen = f", but {_in_words(others)}" if others else ""
+    advice = _HEIC_ADVICE if _HEIC & others.keys() else _WANTED
+    verb = "holds" if path.is_dir() else "matches"
+    raise UserError(f"{name} {verb} no picture{seen}: {advice}")
+
+
+def _in_words(others: Counter) -> str:
+    return kinds({kind(suffix): count for suffix, count in others.items()})
 
 
 def answer_pictures(
@@ -137,17 +168,24 @@ def answer_pictures(
     Raises UserError at the end when there were pictures that could not be used: each is named, and
     the others are answered.
     """
-    paths, answers = find_pictures(names), []
+    (paths, left_out), answers = find_pictures(names), []
+    if left_out:
+        advice = f": {_HEIC_ADVICE}" if _HEIC & left_out.keys() else ""
+        print(f"left out: {_in_words(left_out)}{advice}", file=sys.stderr)
+    if not as_json:
+        print(printable(f"network: {classifier.weights}, trained on {classifier.data}"))
     for path in paths:
         try:
             seen = classifier.see(path)
         except UserError as error:
-            print(f"error: {printable(str(error))}", file=sys.stderr)
+            heic = path.suffix.lower() in _HEIC - readable_suffixes()
+            advice = f": {_HEIC_ADVICE}" if heic else ""
+            print(printable(f"error: {error}{advice}"), file=sys.stderr)
             continue
         probabilities = classifier.classify(seen)
         order = np.argsort(-probabilities, kind="stable")
         ranking = [(classifier.labels[k], float(probabilities[k])) for k in order]
-        answer = Answer(path, seen, ranking)
+        answer = Answer(classifier.weights, path, seen, ranking)
         print(answer.json_line(top) if as_json else answer.line(top), flush=True)
         answers.append(answer)
     if answers:
@@ -189,8 +227,7 @@ def draw(path: Path, answers: list[Answer], show: bool = False) -> None:
     show_figures(no_show=not show)
 
 
-def _is_picture(file: Path, place: Path) -> bool:
-    """Tell a readable picture; below a folder, none that is hidden."""
+def _is_hidden(file: Path, place: Path) -> bool:
+    """Tell a hidden file; below a folder, also one in a hidden folder."""
     inside = file.relative_to(place).parts if place.is_dir() else file.parts[-1:]
-    hidden = any(part.startswith(".") for part in inside)
-    return file.is_file() and not hidden and file.suffix.lower() in readable_suffixes()
+    return any(part.startswith(".") for part in inside)

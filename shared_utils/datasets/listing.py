@@ -225,10 +225,13 @@ def _images(folder: Path, name: Path, tree: Path, left_out: Counter) -> list[Ima
                 inside = entry.path[len(str(folder)) + 1 :].replace(os.sep, "/")
                 images.append(ImageFile(f"{prefix}/{inside}", *_size_and_time(entry)))
             else:
-                others[f"{printable(suffix) or 'suffixless'} files"] += 1
+                others[kind(suffix)] += 1
     if not images:
         seen = f", but {kinds(others)}" if others else ""
-        raise UserError(f"{name} holds no image{seen}: add some, or remove the folder")
+        raise UserError(
+            f"{name} holds no image{seen}: add images, or name with --data-dir the folder whose"
+            " subfolders are the classes"
+        )
     left_out.update(others)
     return sorted(images, key=lambda image: image.path.split("/"))
 
@@ -286,6 +289,11 @@ def _refuse_classes(tree: Path, part: str, expected: set[str], found: set[str]) 
         f"{tree / part} does not have the classes of the training images ({text}): every part"
         " needs the same class folders"
     )
+
+
+def kind(suffix: str) -> str:
+    """Return what files with this suffix are called, such as ".heic files"."""
+    return f"{printable(suffix) or 'suffixless'} files"
 
 
 def kinds(counts: Mapping[str, int]) -> str:

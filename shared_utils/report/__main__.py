@@ -9,31 +9,32 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # start from any directory
 
-from shared_utils.cli import start
+from shared_utils.cli import folder_path, start
 from shared_utils.datasets.names import printable
 from shared_utils.errors import UserError
 from shared_utils.files import write_atomically
 from shared_utils.report.checking import Judged, count, judge, load_expected
-from shared_utils.report.gathering import gather
+from shared_utils.report.gathering import Run, gather
 from shared_utils.report.page import render
 
 HERE = Path(__file__).resolve().parent
+PROGRAM = "python -m shared_utils.report"
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of this script's flags."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog=PROGRAM, description=__doc__)
     parser.add_argument(
         "--runs",
         nargs="+",
-        type=Path,
+        type=folder_path,
         default=[],
         metavar="DIR",
         help="more run folders, or folders of them (default: those of the sections alone)",
     )
     parser.add_argument(
         "--output",
-        type=Path,
+        type=folder_path,
         default=HERE / "report.html",
         help="the page to write (default: %(default)s)",
     )
@@ -50,6 +51,10 @@ def main(argv: list[str] | None = None) -> dict:
     """Write the page or, with --check, print the comparison; return what was counted."""
     args = build_parser().parse_args(argv)
     runs = gather(args.runs)
+    for folder in args.runs:
+        if not holds_any(folder, runs):
+            wanted = "name a run folder, or the folder that holds run folders"
+            print(printable(f"note: {folder} holds no run: {wanted}"))
     judged = judge(load_expected(), runs)
     counts = count(runs, judged)
     if args.check:
@@ -60,12 +65,21 @@ def main(argv: list[str] | None = None) -> dict:
         if counts["failures"]:
             sys.exit(1)
         return counts
-    args.output.parent.mkdir(parents=True, exist_ok=True)
     # Names of files may hold bytes that are no UTF-8; they become question marks.
-    page = render(runs, judged, args.output.parent)
-    write_atomically(args.output, page.encode("utf-8", "replace"))
+    page = render(runs, judged, args.output.parent).encode("utf-8", "replace")
+    try:
+        args.output.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(args.output, page)
+    except FileNotFoundError as error:  # in /proc, say, where nobody can make a file
+        raise UserError(f"{args.output} cannot be made: choose another --output") from error
     print(f"{counts['sentence']}\nreport: {args.output}")
     return counts
+
+
+def holds_any(folder: Path, runs: list[Run]) -> bool:
+    """Return whether one of the runs is `folder`, or lies in it."""
+    places = (folder, *filter(Path.is_dir, folder.glob("*")))
+    return not {run.path for run in runs}.isdisjoint(place.resolve() for place in places)
 
 
 def print_check(judged: list[Judged]) -> None:

@@ -154,6 +154,10 @@ for (const [name, probability] of [["trained", 0], ["untrained", 0]]) {
 }
 
 $("clear").click(); await wait();
+point("pointerenter", 0.2, 0.2); point("pointermove", 0.2, 0.8); await wait();
+found.enteredSeen = Array.from(state.values[0].data);
+
+$("clear").click(); await wait();
 const press = (key, times = 1) => {
   const options = { key, cancelable: true };
   for (let i = 0; i < times; i++) pad.dispatchEvent(new KeyboardEvent("keydown", options));
@@ -165,16 +169,28 @@ press("Delete"); await wait();
 found.deleted = answer();
 
 const file = (text, name) => new File([Uint8Array.from(atob(text), (c) => c.charCodeAt(0))], name);
-const drop = async (dropped) => {
+const transfer = (given) => {
   const dataTransfer = new DataTransfer();
-  dataTransfer.items.add(dropped);
+  dataTransfer.items.add(given);
+  return dataTransfer;
+};
+const drop = async (dropped) => {
+  const dataTransfer = transfer(dropped);
   dispatchEvent(new DragEvent("drop", { dataTransfer, cancelable: true }));
   await finished(opened);
 };
 await drop(file(GIVEN.png, "digit.png"));
 found.dropped = Array.from(state.values[0].data);
 await drop(file("AAAA", "broken.png"));
-found.broken = answer();
+found.broken = [answer(), ...bars()];
+await drop(file(GIVEN.blank, "blank.png"));
+found.blank = [answer(), ...bars()];
+$("clear").click(); await wait();
+found.clearedAgain = answer();
+$("file").files = transfer(file(GIVEN.png, "digit.png")).files;
+$("file").dispatchEvent(new Event("change"));
+await finished(opened);
+found.chosen = [Array.from(state.values[0].data), $("file").files.length];
 
 await drop(file(GIVEN.png, "digit.png"));
 const conv2 = state.maps.find(({ index }) => NETWORK.layers[index].name === "conv2");
@@ -199,9 +215,12 @@ return found;
 @needs_browser
 def test_a_phone_draws_drops_switches_and_looks_inside(tmp_path):
     trained, untrained = network("small", "max", 1), network("small", "max", 2)
-    png = BytesIO()
-    Image.fromarray(digits(4)[3]).save(png, "png")
-    given = json.dumps({"png": base64.b64encode(png.getvalue()).decode()})
+    given = {}
+    for name, image in {"png": digits(4)[3], "blank": np.full((40, 60), 200, np.uint8)}.items():
+        png = BytesIO()
+        Image.fromarray(image).save(png, "png")
+        given[name] = base64.b64encode(png.getvalue()).decode()
+    given = json.dumps(given)
     page = render(trained, untrained, LABELS, "</script><img src=x onerror=alert(1)>")
     found, console = run_in_page(page, f"const GIVEN = {given};{USE}", tmp_path, width=390)
     assert isinstance(found, dict), found
@@ -218,12 +237,20 @@ def test_a_phone_draws_drops_switches_and_looks_inside(tmp_path):
         expected = np.exp(logits - logits.max())
         np.testing.assert_allclose(found[name], expected / expected.sum(), atol=1e-4)
 
+    entered = np.reshape(found["enteredSeen"], (28, 28))  # no line from where the pen was before
+    assert entered.any(axis=1).sum() == 20 and entered.any(axis=0).sum() <= 5
     keys = np.reshape(found["keysSeen"], (28, 28))
     assert keys.any(axis=1).sum() == 20 and keys.any(axis=0).sum() <= 5
     assert found["deleted"] == found["cleared"][0]
     seen = digits(4)[3] / 255
     np.testing.assert_allclose(np.reshape(found["dropped"], (28, 28)), seen, atol=1e-6)
-    assert found["broken"] == "broken.png cannot be read as a picture"
+    nothing = found["cleared"][1:]
+    assert found["broken"] == ["broken.png cannot be read as a picture", *nothing]
+    assert found["blank"] == ["No digit can be seen in blank.png: draw one", *nothing]
+    assert found["clearedAgain"] == found["cleared"][0]
+    chosen, files = found["chosen"]
+    np.testing.assert_allclose(np.reshape(chosen, (28, 28)), seen, atol=1e-6)
+    assert files == 0  # the same file may be chosen again
 
     values = dict(zip(untrained.names, untrained.outputs(seen[None, None]), strict=True))
     value = values["conv2"][0, 5, 3, 7]

@@ -1,10 +1,12 @@
 import json
+from pathlib import Path
 
 import matplotlib
 import numpy as np
 import pytest
 
 from section3_cnn import (
+    playground,
     pooling_comparison,
     quickstart,
     receptive_field,
@@ -163,6 +165,12 @@ def test_a_learning_rate_that_diverges_ends_in_one_line(script, tmp_path):
     with pytest.raises(UserError, match="smaller --lr") as error:
         script.main(argv)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("script", [playground, visualize_filters])
+def test_a_tilde_in_a_flag_is_the_home_folder(script):
+    args = script.build_parser().parse_args(["--ckpt=~/best.pkl"])
+    assert args.ckpt == Path.home() / "best.pkl"
 
 
 def test_looking_inside_needs_a_checkpoint(tmp_path):

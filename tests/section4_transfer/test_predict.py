@@ -1,6 +1,7 @@
 """A trained network shown pictures: a fresh process gives each test image the class of the run."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -86,6 +87,8 @@ def test_a_fresh_process_gives_every_test_image_the_class_of_the_runs_evaluation
     assert done.returncode == 0, done.stderr
     found = {one["file"]: one for one in map(json.loads, done.stdout.splitlines())}
     assert len(found) == 15
+    weights = folder / "runs" / "resnet_vs_plain" / "plain-8.pt"
+    assert {one["weights"] for one in found.values()} == {str(weights)}
     for file, answer in found.items():
         image = decode(Path(file), 16)
         (place,) = (n for n, x in enumerate(said["images"]) if np.array_equal(x, image))
@@ -125,6 +128,8 @@ def test_a_damaged_picture_is_named_and_the_others_answered(trained, tmp_path, c
     with pytest.raises(UserError, match="1 of 2"):
         predict.main([str(tmp_path), *options])
     out, err = capsys.readouterr()
+    network = re.escape(str(folder / "runs" / "resnet_vs_plain"))
+    assert re.match(rf"network: {network}.(plain|resnet)-8\.pt, trained on .+\n", out)
     assert "whole.png: " in out and "half.jpg" in err and "half.jpg" not in out
 
 

@@ -21,6 +21,8 @@ def level(path: Path) -> np.ndarray:
 
 
 DARK_OR_LIGHT = Classifier(
+    Path("level.pt"),
+    "two levels",
     ("dark", "li$ght", "neither"),
     level,
     lambda x: np.array([1 - x[0, 0, 0], x[0, 0, 0], 0.0], np.float32),
@@ -42,7 +44,7 @@ def pictures(tmp_path, monkeypatch) -> Path:
 
 
 def found(*names: str) -> list[str]:
-    return [path.as_posix() for path in find_pictures(names)]
+    return [path.as_posix() for path in find_pictures(names)[0]]
 
 
 def test_files_folders_and_patterns_name_pictures(pictures):
@@ -57,29 +59,53 @@ def test_files_folders_and_patterns_name_pictures(pictures):
 
 @pytest.mark.parametrize(
     "name, words",
-    [("empty", "holds no picture"), ("none.png", "does not exist"), ("none/*.png", "not exist")],
+    [
+        ("empty", "empty holds no picture: name a picture"),
+        ("none.png", "does not exist"),
+        ("none/*.png", "not exist"),
+        ("", "an empty name was given: name a picture"),
+        ("pictures/i*", r"i\* matches only folders: .* write pictures.i\*.\*"),
+        ("pictures/n*", r"n\* matches no picture, but \.txt files \(1\): name a picture"),
+    ],
 )
 def test_a_name_that_stands_for_no_picture_is_refused(pictures, name, words):
     with pytest.raises(UserError, match=words):
         find_pictures([name])
 
 
+def test_pictures_of_a_telephone_are_to_be_saved_as_jpeg(pictures, capsys):
+    advice = "save HEIC as JPEG, it cannot be read here"
+    for name in ("empty/1.HEIC", "empty/2.heic", "pictures/3.heic"):
+        Path(name).write_bytes(b"ftypheic")
+    with pytest.raises(UserError, match=rf"holds no picture, but \.heic files \(2\): {advice}"):
+        find_pictures(["empty"])
+    assert len(answer_pictures(["pictures"], DARK_OR_LIGHT, Path("runs"), as_json=True)) == 3
+    left_out = "left out: .heic files (1), .txt files (1)"
+    assert capsys.readouterr().err == f"{left_out}: {advice}\n"
+    with pytest.raises(UserError, match="1 of 1"):
+        answer_pictures(["empty/1.HEIC"], DARK_OR_LIGHT, Path("runs"))
+    path = Path("empty/1.HEIC")
+    assert capsys.readouterr().err == f"error: {path} is damaged: {advice}\n"
+
+
 def test_an_answer_is_a_line_with_the_likeliest_classes(pictures, capsys):
     answers = answer_pictures(["pictures/a.png"], DARK_OR_LIGHT, Path("runs"))
-    line, where = capsys.readouterr().out.splitlines()
+    network, line, where = capsys.readouterr().out.splitlines()
+    assert network == "network: level.pt, trained on two levels"
     assert line == "pictures/a.png: dark 80.00%, then li$ght 20.00%, neither 0.00%"
     assert where == f"what the network saw: {Path('runs/inputs.png')}"
     assert answers[0].ranking[0] == ("dark", pytest.approx(0.8))
     answer_pictures(["pictures/a.png"], DARK_OR_LIGHT, Path("runs"), top=1)
-    assert capsys.readouterr().out.startswith("pictures/a.png: dark 80.00%\n")
+    assert "\npictures/a.png: dark 80.00%\n" in capsys.readouterr().out
 
 
 def test_json_lines_hold_the_answers_and_nothing_else(pictures, capsys):
     answer_pictures(["pictures"], DARK_OR_LIGHT, Path("runs"), top=2, as_json=True)
     out = capsys.readouterr().out
     first, second, third = map(json.loads, out.splitlines())
-    assert list(first) == ["file", "label", "probability", "top"]
+    assert list(first) == ["file", "label", "probability", "top", "weights"]
     assert (first["file"], first["label"]) == ("pictures/a.png", "dark")
+    assert first["weights"] == "level.pt"
     assert second["probability"] == pytest.approx(0.8)
     assert third["top"] == [
         {"label": "li$ght", "probability": 1.0},

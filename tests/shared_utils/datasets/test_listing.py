@@ -87,8 +87,8 @@ def test_a_class_may_be_called_train(tmp_path):
         (["a/1.heic", "b/1.png"], r"a holds no image, but \.heic files \(1\): add im"),
         (
             ["MNIST/1.gz", "cifar10/1.png"],
-            r"MNIST holds no image, but \.gz files \(1\): add images, or name with --data-dir the folder"
-            " whose subfolders are the classes",
+            r"MNIST holds no image, but \.gz files \(1\): add images, or name with --data-dir the"
+            " folder whose subfolders are the classes",
         ),
         (["train/train/a/1.png", "train/train/b/1.png", "test/a/1.png"], "train one folder up"),
         (["1.png"], "fewer than two class folders"),

@@ -296,6 +296,37 @@ def test_odd_names_reach_the_disc(root, capsys):
     assert "\x1b" not in capsys.readouterr().out
 
 
+# The command line
+
+
+def test_its_name_and_a_tilde_are_understood(root, capsys):
+    args = report.build_parser().parse_args(["--output=~/page.html", "--runs=~/runs"])
+    home = report.Path.home()
+    assert (args.output, args.runs) == (home / "page.html", [home / "runs"])
+    with pytest.raises(SystemExit):
+        report.main(["--help"])
+    assert capsys.readouterr().out.startswith("usage: python -m shared_utils.report ")
+
+
+def test_a_folder_without_a_run_is_named(root, capsys):
+    (root / "more" / "empty").mkdir(parents=True)
+    make_run(root / "more" / "train")
+    folders = [str(root / "more" / name) for name in ("", "train", "empty")]
+    report.main(["--output", str(root / "page.html"), "--runs", *folders])
+    notes = [line for line in capsys.readouterr().out.splitlines() if "note: " in line]
+    wanted = "name a run folder, or the folder that holds run folders"
+    assert notes == [f"note: {root / 'more' / 'empty'} holds no run: {wanted}"]
+
+
+def test_a_page_that_cannot_be_made_is_one_line(root, monkeypatch):
+    def refuse(path, content):
+        raise FileNotFoundError(2, "No such file or directory", str(path))
+
+    monkeypatch.setattr(report, "write_atomically", refuse)
+    with pytest.raises(report.UserError, match=r"x\.html cannot be made: choose another --output"):
+        report.main(["--output", str(root / "x.html")])
+
+
 # The comparison
 
 

@@ -119,7 +119,10 @@ def find_pictures(names: Sequence[str]) -> tuple[list[Path], Counter]:
     for name in names:
         if not name:
             raise UserError(f"an empty name was given: {_WANTED}")
-        path = Path(name).expanduser()
+        try:
+            path = folder_path(name)
+        except argparse.ArgumentTypeError as error:
+            raise UserError(f"{error}: {_WANTED}") from error
         if path.is_dir():
             inside = sorted(path.rglob("*"))
         elif path.exists():

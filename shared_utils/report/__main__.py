@@ -70,7 +70,7 @@ def main(argv: list[str] | None = None) -> dict:
     try:
         args.output.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(args.output, page)
-    except FileNotFoundError as error:  # in /proc, say, where nobody can make a file
+    except (FileNotFoundError, ValueError) as error:  # no name; in /proc nobody can make a file
         raise UserError(f"{args.output} cannot be made: choose another --output") from error
     print(f"{counts['sentence']}\nreport: {args.output}")
     return counts

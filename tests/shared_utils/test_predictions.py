@@ -64,6 +64,7 @@ def test_files_folders_and_patterns_name_pictures(pictures):
         ("none.png", "does not exist"),
         ("none/*.png", "not exist"),
         ("", "an empty name was given: name a picture"),
+        ("~nobody-is-called-so/a.png", "names no user's home: name a picture"),
         ("pictures/i*", r"i\* matches only folders: .* write pictures.i\*.\*"),
         ("pictures/n*", r"n\* matches no picture, but \.txt files \(1\): name a picture"),
     ],

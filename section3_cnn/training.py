@@ -123,7 +123,8 @@ def train_steps(
 def predict(model: Sequential, x: np.ndarray) -> np.ndarray:
     """Return the logits (N, classes) of any number of images, in evaluation mode."""
     model.eval()
-    return np.concatenate([model.forward(x[chunk]) for chunk in chunks(len(x))])
+    logits = np.concatenate([model.forward(x[chunk]) for chunk in chunks(len(x))])
+    return np.ascontiguousarray(logits)  # one order in memory for all: sums of floats depend on it
 
 
 def evaluate(

@@ -43,6 +43,7 @@ def learned(model, how):
         optimizer.step(model.params, model.grads)
     arrays = model.params | model.state | model.grads
     logits = how.predict(model, batch(ROUND * CHUNK + 3, 0, *of)[0])
+    assert logits.flags.c_contiguous  # a sum over them rounds by their order in memory
     return losses, {key: array.tobytes() for key, array in arrays.items()}, logits.tobytes()
 
 

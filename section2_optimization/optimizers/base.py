@@ -45,12 +45,10 @@ class Optimizer:
         self._check(params, grads)
         self.steps += 1
         for key, theta in params.items():
-            if key not in self._memory:
-                self._memory[key] = {slot: np.zeros_like(theta) for slot in self.slots}
             if key not in self._scratch:
                 self._scratch[key] = np.empty_like(theta)
-            slots = (self._memory[key][slot] for slot in self.slots)
-            self._update(theta, grads[key], self._scratch[key], *slots)
+                self._memory[key] = {slot: np.zeros_like(theta) for slot in self.slots}
+            self._update(theta, grads[key], self._scratch[key], *self._memory[key].values())
 
     def state_dict(self) -> dict:
         """Return a copy of what the rule remembers, in plain containers and arrays."""
@@ -73,12 +71,18 @@ class Optimizer:
         for key, slots in state["memory"].items():
             if set(slots) != set(self.slots):
                 raise ValueError(f"{key} has the slots {sorted(slots)}, not {sorted(self.slots)}")
+            if len({array.shape for array in slots.values()}) > 1:
+                raise ValueError(f"the slots of {key} differ in their shapes")
         self.lr, self.steps = state["lr"], state["steps"]
         self._memory = {
-            key: {slot: array.copy() for slot, array in slots.items()}
+            key: {slot: slots[slot].copy() for slot in self.slots}
             for key, slots in state["memory"].items()
         }
-        self._scratch = {}
+        self._scratch = {
+            key: np.empty_like(array)
+            for key, slots in self._memory.items()
+            for array in slots.values()
+        }
 
     def _check(self, params, grads) -> None:
         if params.keys() != grads.keys():
@@ -86,16 +90,13 @@ class Optimizer:
         if self._memory and self._memory.keys() != params.keys():
             raise ValueError(f"the first step had {sorted(self._memory)}, not {sorted(params)}")
         for key, theta in params.items():
-            g = grads[key]
+            g, first = grads[key], self._scratch.get(key, theta)
             floats = isinstance(theta, np.ndarray) and theta.dtype.kind == "f"
             if not (floats and theta.flags.writeable):
                 raise ValueError(f"{key} must be an array of floats that can be changed in place")
-            shapes = [array.shape for array in self._memory.get(key, {}).values()]
-            if key in self._scratch:
-                shapes.append(self._scratch[key].shape)
-            if any(shape != theta.shape for shape in (g.shape, *shapes)):
-                first = f", at the first step {shapes[0]}" if shapes else ""
-                raise ValueError(f"{key} is {theta.shape}, its gradient {g.shape}{first}")
+            if not g.shape == theta.shape == first.shape:
+                was = f", at the first step {first.shape}" if key in self._scratch else ""
+                raise ValueError(f"{key} is {theta.shape}, its gradient {g.shape}{was}")
             # g . g is one fast walk; where it overflows, the entries are looked at one by one.
             if not math.isfinite(np.vdot(g, g)) and not np.isfinite(g).all():
                 raise FloatingPointError(f"the gradient of {key} is not finite: try a smaller lr")

@@ -96,6 +96,14 @@ def test_a_state_with_other_slots_is_refused():
     optimizer.step({"x": np.ones(2)}, {"x": np.ones(2)})
     with pytest.raises(ValueError, match="velocity"):
         SGD(0.1).load_state_dict(optimizer.state_dict())
+    state = {
+        "rule": "Adam",
+        "lr": 0.1,
+        "steps": 1,
+        "memory": {"a": {"m": np.ones(2), "v": np.ones(1)}},
+    }
+    with pytest.raises(ValueError, match="the slots of a differ in their shapes"):
+        Adam(0.1).load_state_dict(state)
 
 
 def test_adam_keeps_the_two_averages_of_its_algorithm():

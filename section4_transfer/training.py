@@ -83,8 +83,8 @@ def fit(
 ) -> History:
     """Train `model` and leave it, in eval mode, with the weights of its best validation epoch.
 
-    `prepare(x, y, generator)` makes a batch; in evaluation it gets no generator, and zeros for the
-    labels, whose answer is not used. `groups` are the optimizer's parameter groups.
+    `prepare(x, y, generator)` makes a batch; in evaluation it gets no generator and, for the
+    labels, zeros, since only its images are used. `groups` are the optimizer's parameter groups.
     `history.series` holds, for each epoch, the mean "gradient_norms" of the layers, and the
     "seconds" of training up to its end; and "first_gradient_norms", those of the first step, in
     which the weights are the initial ones. The model comes back on the CPU and without gradients,

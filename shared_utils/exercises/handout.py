@@ -21,9 +21,8 @@ from shared_utils.files import write_atomically
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORD = "exercises.json"
-LEFT_OUT = (
-    b"shared_utils/exercises/test_"  # the front page's lines on tests that are not handed out
-)
+# In the lines of the front page on tests that are not handed out.
+LEFT_OUT = b"shared_utils/exercises/test_"
 WELCOME = """\
 Your exercises: `python -m shared_utils.exercises list`. Write the functions that it names, then
 `python -m shared_utils.exercises check`. Run both from this folder. Below is the README of the

@@ -106,6 +106,22 @@ def test_a_state_with_other_slots_is_refused():
         Adam(0.1).load_state_dict(state)
 
 
+def test_a_state_is_copied_and_its_slots_may_come_in_any_order():
+    one, other, g = Adam(0.1), Adam(0.1), {"x": np.array([1.0, -2.0])}
+    ours, theirs = {"x": np.ones(2)}, {"x": np.ones(2)}
+    one.step(ours, g)
+    state = one.state_dict()
+    state["memory"]["x"] = dict(reversed(state["memory"]["x"].items()))
+    kept = {slot: array.copy() for slot, array in state["memory"]["x"].items()}
+    other.load_state_dict(state)
+    theirs["x"][:] = ours["x"]
+    one.step(ours, g)
+    other.step(theirs, g)
+    np.testing.assert_array_equal(theirs["x"], ours["x"])
+    for slot, array in kept.items():
+        np.testing.assert_array_equal(state["memory"]["x"][slot], array)
+
+
 def test_adam_keeps_the_two_averages_of_its_algorithm():
     gradients = np.random.default_rng(0).normal(size=(7, 3))
     optimizer, params = Adam(0.1, betas=(0.8, 0.9)), {"x": np.zeros(3)}

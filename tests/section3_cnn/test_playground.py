@@ -20,7 +20,7 @@ from shared_utils.datasets.photographed_digit import make_digit, read_grey
 from shared_utils.errors import UserError
 from shared_utils.seed import stream
 from tests.browser import BROWSER, run_in_page
-from tests.shared_utils.datasets.photos import photograph, with_surroundings
+from tests.shared_utils.datasets.photos import paper, photograph, seven, with_surroundings
 
 needs_browser = pytest.mark.skipif(not BROWSER, reason="no Chromium here: install it to run these")
 LABELS = [str(digit) for digit in range(10)]
@@ -84,8 +84,7 @@ def test_the_page_computes_what_python_computes(tmp_path):
     for digit in digits(12):
         path.write_bytes(photograph(digit, rng))
         greys.append(read_grey(path).astype(np.uint8))
-    upright = np.where(np.pad(digits(1)[0], 40) > 127, 40, 220).repeat(2, 0).repeat(2, 1)
-    greys += [grey.astype(np.uint8) for _, grey in with_surroundings(upright)]
+    greys += [grey.astype(np.uint8) for _, grey in with_surroundings(seven(paper()))]
     given = {
         "images": packed(images),
         "networks": [{"layers": describe_layers(m), "weights": encode(m)} for m in models],

@@ -27,6 +27,20 @@ def photograph(digit: np.ndarray, rng: np.random.Generator) -> bytes:
     return as_jpeg(pixels)
 
 
+def paper(height=200, width=300, level=230.0) -> np.ndarray:
+    return np.full((height, width), level, np.float32)
+
+
+def seven(grey: np.ndarray, top=40, left=90, size=120, pen=16, ink=40.0) -> np.ndarray:
+    """Write a seven: a bar, and a slanted stroke below it."""
+    grey = grey.copy()
+    grey[top : top + pen, left : left + size // 2] = ink
+    for row in range(size):
+        end = left + size // 2 - row // 3
+        grey[top + row, end - pen : end] = ink
+    return grey
+
+
 def with_surroundings(grey: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     """Yield name and picture: what lies around a digit on paper, or over it, in photographs."""
     height, width = grey.shape
@@ -41,8 +55,8 @@ def with_surroundings(grey: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     yield "ruled", lines * grey
     yield "squared", lines * np.where(np.arange(width) % 25 < 2, 0.75, 1) * grey
     beside = grey.copy()
-    beside[60:140, -12:] = 40
-    yield "cut-off neighbour", beside
+    beside[60:140, -12:] = beside[:12, 20:70] = 40
+    yield "cut-off neighbours", beside
 
 
 def as_jpeg(pixels: np.ndarray) -> bytes:

@@ -18,21 +18,7 @@ from shared_utils.datasets.photographed_digit import (
     read_grey,
 )
 from shared_utils.errors import UserError
-from tests.shared_utils.datasets.photos import photograph, with_surroundings
-
-
-def paper(height=200, width=300, level=230.0) -> np.ndarray:
-    return np.full((height, width), level, np.float32)
-
-
-def seven(grey: np.ndarray, top=40, left=90, size=120, pen=16, ink=40.0) -> np.ndarray:
-    """Write a seven: a bar, and a slanted stroke below it."""
-    grey = grey.copy()
-    grey[top : top + pen, left : left + size // 2] = ink
-    for row in range(size):
-        end = left + size // 2 - row // 3
-        grey[top + row, end - pen : end] = ink
-    return grey
+from tests.shared_utils.datasets.photos import paper, photograph, seven, with_surroundings
 
 
 def alike(one: np.ndarray, other: np.ndarray) -> bool:

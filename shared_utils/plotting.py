@@ -73,10 +73,15 @@ def new_figure(rows: int = 1, cols: int = 1, size: tuple[float, float] = (7, 4.5
 
 
 def save_figure(fig, path: Path) -> None:
-    """Save `fig` as a PNG, whole or not at all, without the date: equal figures, equal bytes.
+    """Save `fig` as a PNG, whole or not at all."""
+    write_atomically(path, render(fig))
 
-    One that would take more than MAX_BYTES is stored with 256 colours, in about a third. All text
-    is drawn as it is: a class may be called $100.
+
+def render(fig) -> bytes:
+    """Return `fig` as a PNG, without the date: equal figures, equal bytes.
+
+    One that would take more than MAX_BYTES gets 256 colours, which is about a third. All text is
+    drawn as it is: a class may be called $100.
     """
     from PIL import Image
 
@@ -89,7 +94,7 @@ def save_figure(fig, path: Path) -> None:
         image = Image.open(buffer).convert("RGB").quantize(256)
         buffer = BytesIO()
         image.save(buffer, "png", optimize=True)
-    write_atomically(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def _take_literally(fig) -> None:

@@ -10,6 +10,8 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 os.environ |= {"MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -33,6 +35,12 @@ def needs_torch(path: Path, seen: set[Path]) -> bool:
     files = [ROOT.joinpath(*module.split(".")) for module in found]
     files = [f for base in files for f in (base.with_suffix(".py"), base / "__init__.py")]
     return any(needs_torch(file, seen) for file in files if file.is_file())
+
+
+@pytest.fixture
+def no_rendering(monkeypatch):
+    """Empty files in the place of figures, whose rendering takes most of a small run's time."""
+    monkeypatch.setattr("shared_utils.plotting.render", lambda fig: b"")
 
 
 if importlib.util.find_spec("torch") is None:

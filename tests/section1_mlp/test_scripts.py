@@ -38,7 +38,7 @@ def test_a_tilde_in_a_flag_is_the_home_folder():
     assert args.ckpt == Path.home() / "relu.pkl"
 
 
-def test_default_run_on_digits_learns_them(tmp_path):
+def test_default_run_on_digits_learns_them(tmp_path, no_rendering):
     summary = train.main([*DIGITS, "--runs-dir", str(tmp_path), "--activations", "relu"])
     assert summary["runs"]["relu"]["test_acc"] >= 0.96
 
@@ -92,7 +92,9 @@ def test_the_best_validation_epoch_is_kept(trained):
         assert ranks[result["best_epoch"] - 1] == max(ranks)
 
 
-def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(trained, tmp_path):
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(
+    trained, tmp_path, no_rendering
+):
     runs, _ = trained
     train.main([*SMALL, "--seeds", "2", "--runs-dir", str(tmp_path / "same")])
     train.main([*SMALL, "--seed", "5", "--runs-dir", str(tmp_path / "other")])
@@ -109,7 +111,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(trained, t
         ("--activations sigmoid relu sigmoid --lr 1 0.1", {"sigmoid": 1.0, "relu": 0.1}),
     ],
 )
-def test_each_network_learns_at_the_rate_that_was_asked_for(flags, lrs, tmp_path):
+def test_each_network_learns_at_the_rate_that_was_asked_for(flags, lrs, tmp_path, no_rendering):
     train.main([*SMALL, "--epochs", "1", "--runs-dir", str(tmp_path), *flags.split()])
     data = load_image_data("digits", None, 300)
     for activation, lr in lrs.items():
@@ -120,7 +122,7 @@ def test_each_network_learns_at_the_rate_that_was_asked_for(flags, lrs, tmp_path
             np.testing.assert_allclose(trained.params[key], param, rtol=0, atol=1e-6)
 
 
-def test_all_networks_see_the_same_batches(monkeypatch, tmp_path):
+def test_all_networks_see_the_same_batches(monkeypatch, tmp_path, no_rendering):
     seen = {}
     original = MLP.loss
 
@@ -186,7 +188,9 @@ def test_testing_before_training_says_what_to_do(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_network_that_diverges_is_stopped_and_the_others_continue(tmp_path, capsys, monkeypatch):
+def test_a_network_that_diverges_is_stopped_and_the_others_continue(
+    tmp_path, capsys, monkeypatch, no_rendering
+):
     original = MLP.loss
 
     def loss(self, x, y):
@@ -233,7 +237,9 @@ def test_mnist_that_cannot_be_had_touches_nothing(tmp_path, monkeypatch):
     assert not runs.exists()
 
 
-def test_the_fallback_is_named_in_output_config_and_figures(tmp_path, monkeypatch, capsys):
+def test_the_fallback_is_named_in_output_config_and_figures(
+    tmp_path, monkeypatch, capsys, no_rendering
+):
     def no_network(data_dir):
         raise DownloadError("no network")
 

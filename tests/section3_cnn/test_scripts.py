@@ -81,7 +81,7 @@ def test_the_epoch_is_chosen_on_validation_and_its_weights_are_kept(trained):
     assert test_acc == returned["runs"]["small"]["test_acc"]
 
 
-def test_equal_runs_write_equal_bytes(tmp_path):
+def test_equal_runs_write_equal_bytes(tmp_path, no_rendering):
     contents = []
     for name in ("a", "b"):
         argv = arguments(tmp_path / name, "--epochs", "1", "--augment", "--seed", "5")
@@ -91,7 +91,7 @@ def test_equal_runs_write_equal_bytes(tmp_path):
     assert contents[0] == contents[1]
 
 
-def test_the_deep_network_trains_from_the_command_line(tmp_path):
+def test_the_deep_network_trains_from_the_command_line(tmp_path, no_rendering):
     argv = arguments(tmp_path, "--arch", "deep", "--pool", "avg", "--augment", "--epochs", "1")
     summary = train_mnist_numpy.main(argv)
     assert "deep" in summary["runs"]

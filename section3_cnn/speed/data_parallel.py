@@ -37,7 +37,8 @@ def add_threads_flag(parser: argparse.ArgumentParser) -> None:
         "--threads",
         type=positive_int,
         default=os.cpu_count(),
-        help="processor cores that work on every batch, a process each (default: all, %(default)s)",
+        help="processor cores that share a batch in chunks of 32 images, a process each, at most 16"
+        " (default: all, %(default)s)",
     )
 
 

@@ -39,12 +39,20 @@ TEST_FILES = {"test_batch": "40351d587109b95175f43aff81a1287e"}
 Part = tuple[np.ndarray, np.ndarray]  # images (N, 3, 32, 32), uint8, and labels (N,), int64
 
 
+def named(data_dir: Path, name: str) -> Path:
+    """Return the folder `name` in `data_dir`, or `data_dir` itself when it is that folder."""
+    inside = Path(data_dir) / name
+    itself = Path(data_dir).resolve().name == name and not inside.exists()
+    return Path(data_dir) if itself else inside
+
+
 def read_local(data_dir: Path) -> tuple[str, Part, Part] | None:
     """Return source, training part and test part from `data_dir`, or None when they are not there.
 
+    `data_dir` holds the archive or its folder, or is that folder.
     Raises UserError, naming the file, when one is damaged or not the published one.
     """
-    folder, archive = Path(data_dir) / FOLDER, Path(data_dir) / ARCHIVE
+    folder, archive = named(data_dir, FOLDER), Path(data_dir) / ARCHIVE
     if folder.is_dir():
         return str(folder), *_parts(lambda name: _read(folder / name), folder)
     if archive.is_file():

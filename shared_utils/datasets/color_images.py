@@ -152,7 +152,7 @@ def batches(n: int, batch_size: int, rng: np.random.Generator) -> Iterator[Tenso
 
 
 def _cifar10(data_dir: Path, skip_damaged: bool) -> tuple[str, ImageFolder]:
-    found, tree = cifar10.read_local(data_dir), data_dir / "cifar10"
+    found, tree = cifar10.read_local(data_dir), cifar10.named(data_dir, "cifar10")
     if found is None and tree.is_dir():
         folder = read_image_folder(tree, 32, skip_damaged=skip_damaged)
         if len(folder.classes) != len(cifar10.CLASSES):

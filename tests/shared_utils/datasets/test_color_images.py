@@ -109,6 +109,17 @@ def test_a_lossless_copy_of_cifar10_is_called_cifar10_whatever_its_files(
     assert small.pixels == data.pixels and small.digest != data.digest
 
 
+def test_the_folder_of_cifar10_itself_is_read_like_the_one_around_it(published, copy, monkeypatch):
+    original = load_torch_data("cifar10", published[0])
+    monkeypatch.setattr(cifar10, "PIXELS", original.pixels)
+    for folder in (published[0] / cifar10.FOLDER, copy / "cifar10"):
+        assert (
+            load_torch_data("auto", folder).digest == load_torch_data("auto", folder.parent).digest
+        )
+        monkeypatch.chdir(folder)
+        assert load_torch_data("auto", ".").pixels == original.pixels
+
+
 def test_a_lossy_copy_of_cifar10_is_called_a_copy_whatever_its_suffix(published, copy, monkeypatch):
     monkeypatch.setattr(cifar10, "PIXELS", load_torch_data("cifar10", published[0]).pixels)
     path = next((copy / "cifar10" / "train" / "cat").iterdir())

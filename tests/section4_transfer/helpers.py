@@ -1,9 +1,5 @@
 """What the tests of section 4 share: a tiny problem that a tiny network learns in seconds."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import torch
 from torch import nn
 from torchvision.models.resnet import BasicBlock, ResNet
@@ -12,7 +8,6 @@ from section4_transfer.engine.runtime import Runtime
 from section4_transfer.training import Training, make_optimizer, train_steps
 from shared_utils.datasets.color_images import generator
 
-ROOT = Path(__file__).resolve().parents[2]
 CPU = Runtime(torch.device("cpu"), "fp32")
 
 
@@ -56,15 +51,3 @@ def steps(model, recipe, train, prepare=as_float, runtime=CPU, *, optimizer=None
         yield loss.item(), training.sums.tolist(), training.norms.tolist()
         training.sums.zero_()
         training.norms.zero_()
-
-
-def run_script(name: str, *flags: str, **options) -> subprocess.CompletedProcess:
-    """Run a script of section 4 in a process of its own."""
-    script = ROOT / "section4_transfer" / f"{name}.py"
-    return subprocess.run(
-        [sys.executable, str(script), "--no-show", *flags],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        **options,
-    )

@@ -1,8 +1,6 @@
 import hashlib
 import json
 import signal
-import subprocess
-import sys
 from contextlib import nullcontext
 
 import numpy as np
@@ -31,12 +29,15 @@ from section4_transfer.models import CifarNet, initialise, resnet18
 from section4_transfer.study import contenders, transfer
 from section4_transfer.study.base import Study
 from section4_transfer.study.saved import choose_network
+from shared_utils.cli import start
 from shared_utils.datasets import cifar10, color_images
 from shared_utils.datasets.color_images import TorchData, generator, load_torch_data
 from shared_utils.datasets.download import DownloadError
 from shared_utils.errors import UserError
 from shared_utils.runs import History
-from tests.section4_transfer.helpers import CPU, ROOT, half_a_resnet18, run_script
+from tests.processes import run
+from tests.resume_helpers import count_steps
+from tests.section4_transfer.helpers import CPU, half_a_resnet18
 
 TINY = ["--dataset", "photo-digits", "--limit", "40", "--epochs", "1", "--batch-size", "20"]
 TINY += ["--device", "cpu", "--no-show"]
@@ -60,6 +61,7 @@ def test_resnet_vs_plain_writes_every_output(tmp_path, capsys):
 
 
 def test_transfer_learning_writes_every_output(tmp_path, monkeypatch):
+    monkeypatch.setattr(torchvision.models, "resnet18", half_a_resnet18)
     monkeypatch.setattr(transfer, "HEAD_STEPS", 20)
     flags = ["--weights", "rotation", "--pretrain-epochs", "1", "--resize", "32"]
     flags += ["--labels", "20", "--runs-dir", str(tmp_path), *TINY]
@@ -149,7 +151,7 @@ def test_augmentation_study_writes_every_output(tmp_path):
     assert choose_network(tmp_path / "augmentation", None) == kept.with_suffix(".json")
 
 
-def test_sets_that_share_no_pair_are_trained_without_a_figure_of_gains(tmp_path):
+def test_sets_that_share_no_pair_are_trained_without_a_figure_of_gains(tmp_path, no_rendering):
     flags = ["--model", "resnet20", "--resize", "8", "--only", "mixup"]
     summary = augmentation_study.main([*flags, "--runs-dir", str(tmp_path), *TINY])
     assert list(summary["runs"]) == ["mixup"] and summary["conclusions"] == []
@@ -354,23 +356,28 @@ def test_images_too_small_for_the_network_are_refused_at_once(script, flags, lea
         script.main([*flags, "--data-dir", "/nowhere"])
 
 
-def test_what_a_user_can_fix_is_one_line_and_status_2(tmp_path):
+def test_what_a_user_can_fix_is_one_line_and_status_2(tmp_path, capsys):
     (tmp_path / "a").mkdir()
-    result = run_script("resnet_vs_plain", "--dataset", "folder", "--data-dir", str(tmp_path))
-    assert result.returncode == 2 and "fewer than two class folders" in result.stderr
-    assert "Traceback" not in result.stderr and len(result.stderr.strip().splitlines()) == 1
+    with pytest.raises(SystemExit) as ended:
+        start(lambda: resnet_vs_plain.main(["--dataset", "folder", "--data-dir", str(tmp_path)]))
+    errors = capsys.readouterr().err
+    assert ended.value.code == 2 and "fewer than two class folders" in errors
+    assert len(errors.strip().splitlines()) == 1
+
+
+def interrupt_itself(argv):
+    """The script as it is started from a shell, with Ctrl-C after the first step of epoch 2."""
+    count_steps(3, lambda: signal.raise_signal(signal.SIGINT))
+    start(lambda: resnet_vs_plain.main(argv))
 
 
 def test_ctrl_c_leaves_whole_files_and_status_130(tmp_path):
-    script = ROOT / "section4_transfer" / "resnet_vs_plain.py"
     flags = ["--depth", "8", "--runs-dir", str(tmp_path), *TINY, "--epochs", "1000"]
-    process = subprocess.Popen(
-        [sys.executable, str(script), *flags], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    assert any(b"epoch 1/1000" in line for line in process.stdout)  # it is done
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 130 and b"Traceback" not in errors
+    with run(interrupt_itself, flags, output=tmp_path / "output") as process:
+        process.join(120)
+        assert process.exitcode == 130
+    output = (tmp_path / "output").read_text()
+    assert "epoch 1/1000" in output and "Traceback" not in output
     names = {path.name for path in (tmp_path / "resnet_vs_plain").iterdir()}
     assert names == {"config.json", "metrics.csv", "last.pt"}  # to go on, and no temporary file
     rows = (tmp_path / "resnet_vs_plain" / "metrics.csv").read_text()

@@ -2,6 +2,7 @@ import copy
 import math
 import re
 from itertools import islice
+from pathlib import Path
 
 import pytest
 import torch
@@ -23,7 +24,9 @@ from shared_utils.datasets.color_images import batches, generator
 from shared_utils.errors import UserError
 from shared_utils.runs import TrainingRun
 from shared_utils.seed import stream
-from tests.section4_transfer.helpers import CPU, ROOT, TinyNet, as_float, steps, tiny_split
+from tests.section4_transfer.helpers import CPU, TinyNet, as_float, steps, tiny_split
+
+SECTION = Path(__file__).resolve().parents[2] / "section4_transfer"
 
 
 def test_training_is_the_loop_that_one_writes_by_hand():
@@ -275,7 +278,7 @@ def test_no_process_evaluates_nothing_and_too_few_images_are_refused(monkeypatch
 
 
 def test_no_private_function_of_pytorch_is_used():
-    for path in (ROOT / "section4_transfer").rglob("*.py"):
+    for path in SECTION.rglob("*.py"):
         assert not re.search(r"torch(\.\w+)*\._[a-z]", path.read_text()), path.name
 
 

@@ -47,7 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="+",
         choices=GROUPS,
         default=["layout", "optimizer", "evaluation"],
-        help="groups (default: all but compile, which takes minutes to start)",
+        help="groups (default: all but compile, whose start alone takes a minute)",
     )
     add_recipe_flags(parser)  # without the published recipe: what is measured is time
     return parser

@@ -6,6 +6,7 @@ images that were.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import perf_counter
 
 import torch
 from torch import Tensor, nn
@@ -74,12 +75,14 @@ def compilers(work: Workload) -> tuple[Steps, str]:
     precision = work.runtime.precision
     steps = {"not compiled": bare_step(work, precision, CHANNELS_LAST)}
     compiled = bare_step(work, precision, CHANNELS_LAST, wrap=torch.compile)
+    start = perf_counter()
     try:
         compiled()
     except Exception as error:  # whatever a compiler that is not there makes of it
         reason = str(error).splitlines()[0]
         return steps, f"torch.compile cannot be used on this machine: {reason}"
-    return steps | {"torch.compile": compiled}, ""
+    seconds = perf_counter() - start
+    return steps | {"torch.compile": compiled}, f"torch.compile: first step after {seconds:.0f} s"
 
 
 def evaluations(work: Workload) -> tuple[Steps, str]:

@@ -138,6 +138,21 @@ def test_the_minimum_of_rosenbrock_is_reached(method):
     np.testing.assert_allclose(found, [1, 1], atol=1e-3)
 
 
+def test_momentum_in_a_ravine_first_moves_away():
+    """With the best rate and momentum (Polyak 1964): the distances that the page names."""
+    least, kappa = 2.0, 300.0
+    root = np.sqrt(kappa)
+    optimizer = SGD(4 / (least * (1 + root) ** 2), momentum=((root - 1) / (root + 1)) ** 2)
+    params, distances = {"x": np.ones(1)}, [1.0]
+    for _ in range(60):
+        optimizer.step(params, {"x": least * kappa * params["x"]})
+        distances.append(abs(params["x"].item()))
+    assert optimizer.lr * least == pytest.approx(0.0119, abs=5e-5)
+    assert optimizer.momentum == pytest.approx(0.794, abs=5e-4)
+    assert distances[20] == pytest.approx(3.8, abs=0.1)
+    assert distances[60] == pytest.approx(1 / 9, abs=0.005)
+
+
 def nesterovs_points_ahead(lrs):
     """Return the points ahead: of the rule with its gradient at theta + mu v, and of ours."""
     mu, scale = 0.9, np.array([1.0, 5.0])

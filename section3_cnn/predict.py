@@ -2,8 +2,8 @@
 
 Each picture is made into a digit like those that the network was trained on: ink is separated from
 paper, the digit cut out, scaled and centred. To a network that was trained on --dataset idx it is
-shown as it is, scaled only. Writes <runs-dir>/predict/: the answers, and a figure of what the
-network saw.
+shown in grey, scaled to fill its image. Writes <runs-dir>/predict/: the answers, and a figure of
+what the network saw (of the first ten).
 """
 
 import argparse

@@ -197,7 +197,8 @@ def answer_pictures(
         write_atomically(folder / "predictions.jsonl", lines.encode())
         draw(folder / "inputs.png", answers[:MOST_DRAWN], show)
         if not as_json:
-            print(f"what the network saw: {folder / 'inputs.png'}")
+            of = f" of the first {MOST_DRAWN} pictures" if len(answers) > MOST_DRAWN else ""
+            print(f"what the network saw{of}: {folder / 'inputs.png'}")
     if len(answers) < len(paths):
         failed = len(paths) - len(answers)
         raise UserError(f"{failed} of {len(paths)} pictures could not be used, see above")

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import re
 import signal
 from contextlib import nullcontext
 from dataclasses import replace
@@ -288,6 +289,12 @@ def test_the_benchmark_measures_one_process_and_says_what_it_cannot(tmp_path, mo
     said = capsys.readouterr().out
     assert "bf16 is not measured: this device has no units for it" in said
     assert "torch.compile cannot be used on this machine: no compiler\n" in said
+
+    monkeypatch.setattr(torch, "compile", lambda model: model)
+    found = benchmark.main([*flags, "--measure", "compile"])["images_per_second"]
+    assert list(found["compile"]) == ["not compiled", "torch.compile"]
+    assert re.search(r"torch\.compile: first step after \d+ s\n", capsys.readouterr().out)
+
     two = Runtime(torch.device("cpu"), "fp32", 0, 2)
     monkeypatch.setattr(runtime, "init_runtime", lambda *args: nullcontext(two))
     with pytest.raises(UserError, match="not with torchrun"):

@@ -125,7 +125,7 @@ def test_damaged_pictures_are_named_and_the_others_answered(pictures, capsys):
     assert "b[1].PNG is damaged" in err and "red\\x1b[31m.png is damaged" in err
 
 
-def test_the_figure_shows_the_first_pictures_and_opens_on_request(pictures, monkeypatch):
+def test_the_figure_shows_the_first_pictures_and_opens_on_request(pictures, monkeypatch, capsys):
     shown = []
     monkeypatch.setattr("shared_utils.plotting.show_figures", lambda no_show: shown.append(no_show))
     heights = []
@@ -134,5 +134,6 @@ def test_the_figure_shows_the_first_pictures_and_opens_on_request(pictures, monk
         answer_pictures(names, DARK_OR_LIGHT, Path("runs"), show=show)
         with Image.open("runs/inputs.png") as figure:
             heights.append(figure.height)
+        assert ("what the network saw of the first 10" in capsys.readouterr().out) == (count > 10)
     assert heights[0] < heights[1] == heights[2]
     assert shown == [True, False, True]

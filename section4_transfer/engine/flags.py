@@ -130,7 +130,7 @@ def add_recipe_flags(parser: argparse.ArgumentParser, published: dict | None = N
         "--precision",
         choices=PRECISIONS,
         default="auto",
-        help="of the arithmetic; auto: bf16 on NVIDIA GPUs and x86 chips with units for it, else fp32",
+        help="of the arithmetic; auto: bf16 on NVIDIA GPUs and x86 chips that have units for it",
     )
     parser.add_argument(
         "--threads",

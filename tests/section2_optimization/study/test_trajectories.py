@@ -42,6 +42,18 @@ def test_on_the_ravine_momentum_goes_lower_than_gradient_descent_at_any_rate():
     assert height(ravine, above)[-1] > height(ravine, above)[0]
 
 
+def test_gradient_descent_leaves_rosenbrocks_floor_where_its_rate_has_passed_the_limit():
+    rosenbrock = SURFACES[1]
+    lr, path = best_paths(rosenbrock, [BY_NAME["gd"]])["gd"]
+    hessians = [[[2 - 400 * y + 1200 * x**2, -400 * x], [-400 * x, 200]] for x, y in path]
+    limits = 2 / np.linalg.eigvalsh(hessians)[:, -1]
+    out = np.flatnonzero(height(rosenbrock, path) > 2)
+    assert (lr, *out[out > 100]) == (0.0042, *range(310, 317))  # as the page says
+    assert (limits[3:183] > lr).all() and (limits[183:301] < lr).all()
+    assert limits[300] == pytest.approx(0.0033, abs=5e-5)
+    assert 2 / np.linalg.eigvalsh([[802, -400], [-400, 200]])[-1] == pytest.approx(0.0020, abs=5e-5)
+
+
 def test_adaptive_rules_notice_that_the_ravine_is_turned_and_the_others_do_not():
     ravine, c = SURFACES[0], 1 / np.sqrt(2)
 

@@ -27,7 +27,7 @@ if "%(folder)s" in sys.path:
     filelock.FileLock = filelock.SoftFileLock  # there, it is msvcrt's
 """
 SCRIPTS = {
-    "section1_mlp/train.py": ["--epochs", "1", "--limit", "100", "--activations", "relu"],
+    "section1_mlp/train.py": ["--epochs", "1", "--limit", "100"],
     "section2_optimization/gradient_checking.py": [],
     "section3_cnn/train_mnist_numpy.py": ["--epochs", "1", "--limit", "100", "--threads", "2"],
     "section4_transfer/resnet_vs_plain.py": ["--epochs", "1", "--limit", "60", "--depth", "8"],

@@ -89,7 +89,7 @@ def test_approximation_improves_with_width_and_reaches_the_sine(tmp_path):
     assert names == {"by_hand.png", "error_by_width.png", "fits.png", "surface.png"}
 
 
-def test_a_fit_no_better_than_a_constant_is_a_failed_run(tmp_path, no_rendering):
+def test_a_fit_no_better_than_a_constant_is_a_failed_run(tmp_path):
     with pytest.raises(UserError, match="no better than a constant at width 2: relu on sine"):
         approximate("--epochs 2 --lr 1e4 --widths 2", tmp_path)
     assert (tmp_path / "approximation" / "summary.json").exists()

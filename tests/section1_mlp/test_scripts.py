@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from section1_mlp import quickstart, test, train
 from section1_mlp.model import MLP
 from section1_mlp.optimizer import SGD
 from section1_mlp.study.saved import load_model, save_model
 from section1_mlp.training import fit, flat
+from shared_utils import plotting
 from shared_utils.cli import parse_args
 from shared_utils.datasets import mnist
 from shared_utils.datasets.download import DownloadError
@@ -188,9 +190,7 @@ def test_testing_before_training_says_what_to_do(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_network_that_diverges_is_stopped_and_the_others_continue(
-    tmp_path, capsys, monkeypatch, no_rendering
-):
+def test_a_network_that_diverges_is_stopped_and_the_others_continue(tmp_path, capsys, monkeypatch):
     original = MLP.loss
 
     def loss(self, x, y):
@@ -237,18 +237,26 @@ def test_mnist_that_cannot_be_had_touches_nothing(tmp_path, monkeypatch):
     assert not runs.exists()
 
 
-def test_the_fallback_is_named_in_output_config_and_figures(
-    tmp_path, monkeypatch, capsys, no_rendering
-):
+def test_the_fallback_is_named_in_output_config_and_figures(tmp_path, monkeypatch, capsys):
     def no_network(data_dir):
         raise DownloadError("no network")
 
+    figures = []
+
+    def render(fig):
+        figures.append([text.get_text() for text in fig.findobj(Text)])
+        return b""
+
+    monkeypatch.setattr(plotting, "render", render)
     monkeypatch.setattr(mnist, "download", no_network)
     arguments = ["--data-dir", str(tmp_path), "--runs-dir", str(tmp_path / "runs"), "--no-show"]
     train.main([*arguments, "--epochs", "1", "--hidden", "4", "--activations", "relu"])
     assert "using scikit-learn's small digits instead ***" in capsys.readouterr().out
     config = json.loads((tmp_path / "runs" / "train" / "config.json").read_text())
     assert config["data"]["name"] == "digits" and "no network" in config["data"]["notice"]
+    assert len(figures) == 5
+    for texts in figures:
+        assert any("digits, not MNIST" in text for text in texts), texts
 
 
 def model_file(path, **changes):

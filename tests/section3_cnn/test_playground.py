@@ -74,7 +74,7 @@ return found;
 @needs_browser
 def test_the_page_computes_what_python_computes(tmp_path):
     rng, path = np.random.default_rng(0), tmp_path / "photo.jpg"
-    images = digits(30).astype(np.float32)[:, None] / 255
+    images = digits(100).astype(np.float32)[:, None] / 255
     images += rng.uniform(0, 0.1, images.shape).astype(np.float32)  # no two pixels are equal
     models = [network(arch, pool) for arch in ARCHS for pool in POOLS]
     greys = [*digits(3), np.full((40, 60), 200, np.uint8)]
